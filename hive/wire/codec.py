@@ -1,0 +1,172 @@
+"""Canonical msgpack: typed shapes, arity and size caps, re-encode and compare.
+
+Signed bytes are fixed-arity arrays of integers, octets, NFC text, booleans and arrays; no
+maps, floats, nil or extensions. A decode has two halves that ingress counts as two steps:
+`decode_typed` (bounds, types, arity) and `is_canonical` (the bytes are the only encoding of
+the value). `decode_untrusted` does both and raises `MalformedFrame` and nothing else.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
+
+import msgpack
+
+from hive.errors import MalformedFrame
+
+Plain: TypeAlias = "int | bytes | str | bool | Sequence[Plain]"
+
+INTEGER_MAX = 2**64 - 1
+
+
+class Shape(Protocol):
+    """What a decoded value must look like; `check` raises `MalformedFrame` where it does not."""
+
+    def check(self, value: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Integer:
+    """An integer in `lowest..highest`, both included; a boolean is not an integer."""
+
+    lowest: int = 0
+    highest: int = INTEGER_MAX
+
+    def check(self, value: object) -> None:
+        if type(value) is not int:
+            raise MalformedFrame("an integer was expected")
+        if not self.lowest <= value <= self.highest:
+            raise MalformedFrame("an integer is out of range")
+
+
+@dataclass(frozen=True, slots=True)
+class Octets:
+    """Bytes whose length lies in `bytes_min..bytes_max`."""
+
+    bytes_min: int
+    bytes_max: int
+
+    def check(self, value: object) -> None:
+        if type(value) is not bytes:
+            raise MalformedFrame("octets were expected")
+        if not self.bytes_min <= len(value) <= self.bytes_max:
+            raise MalformedFrame("octets have a wrong length")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """NFC text whose UTF-8 form is at most `bytes_max` long."""
+
+    bytes_max: int
+
+    def check(self, value: object) -> None:
+        if type(value) is not str:
+            raise MalformedFrame("text was expected")
+        if value.isascii():
+            if len(value) > self.bytes_max:
+                raise MalformedFrame("text is too long")
+            return
+        if len(value.encode("utf-8", "surrogatepass")) > self.bytes_max:
+            raise MalformedFrame("text is too long")
+        if not unicodedata.is_normalized("NFC", value):
+            raise MalformedFrame("text is not in normal form C")
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """A boolean."""
+
+    def check(self, value: object) -> None:
+        if type(value) is not bool:
+            raise MalformedFrame("a boolean was expected")
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """Exactly this integer or text: type labels and versions."""
+
+    value: int | str
+
+    def check(self, value: object) -> None:
+        if type(value) is not type(self.value) or value != self.value:
+            raise MalformedFrame(f"{self.value!r} was expected")
+
+
+@dataclass(frozen=True, slots=True)
+class Array:
+    """At most `count_max` values of one shape."""
+
+    item: Shape
+    count_max: int
+
+    def check(self, value: object) -> None:
+        if type(value) is not tuple:
+            raise MalformedFrame("an array was expected")
+        if len(value) > self.count_max:
+            raise MalformedFrame("an array is too long")
+        check = self.item.check
+        for item in value:
+            check(item)
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """A fixed-arity array, one shape a field."""
+
+    fields: tuple[Shape, ...]
+
+    def check(self, value: object) -> None:
+        if type(value) is not tuple:
+            raise MalformedFrame("an array was expected")
+        if len(value) != len(self.fields):
+            raise MalformedFrame(f"{len(self.fields)} fields were expected, {len(value)} came")
+        for shape, item in zip(self.fields, value, strict=True):
+            shape.check(item)
+
+
+def _refuse_extension(code: int, data: bytes) -> object:
+    raise MalformedFrame("extension types are not part of the format")
+
+
+def encode(value: Plain) -> bytes:
+    """The one canonical encoding of a plain value; the caller has checked it against a shape."""
+    packed: bytes = msgpack.packb(value, use_bin_type=True)
+    return packed
+
+
+def decode_typed(untrusted: bytes, shape: Shape, *, bytes_max: int) -> Any:
+    """Decodes within `bytes_max` and checks types, arity and bounds; not yet canonical form."""
+    if len(untrusted) > bytes_max:
+        raise MalformedFrame(f"{len(untrusted)} bytes exceed the cap of {bytes_max}")
+    try:
+        value = msgpack.unpackb(
+            untrusted,
+            use_list=False,
+            raw=False,
+            strict_map_key=True,
+            max_map_len=0,
+            max_ext_len=0,
+            ext_hook=_refuse_extension,
+        )
+    except MalformedFrame:
+        raise
+    except (ValueError, TypeError, RecursionError, OverflowError, msgpack.UnpackException) as error:
+        raise MalformedFrame(f"not msgpack: {type(error).__name__}") from None
+    shape.check(value)
+    return value
+
+
+def is_canonical(untrusted: bytes, value: Plain) -> bool:
+    """Whether `untrusted` is the very encoding that `encode` gives for the decoded value."""
+    return encode(value) == untrusted
+
+
+def decode_untrusted(untrusted: bytes, shape: Shape, *, bytes_max: int) -> Any:
+    """Decodes typed and canonical bytes from outside; raises `MalformedFrame`, nothing else."""
+    value = decode_typed(untrusted, shape, bytes_max=bytes_max)
+    if not is_canonical(untrusted, value):
+        raise MalformedFrame("the bytes are not the canonical encoding")
+    return value
