@@ -33,7 +33,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One signature to verify: `public_key` is `[algorithm, bytes]`, `label`/`digest` its subject."""
+    """One signature to verify: `label` and `digest` are its subject."""
 
     algorithm: int
     public_key: bytes
@@ -92,7 +92,7 @@ class Machine(Protocol[Event, Effect]):
 
     @property
     def deadline(self) -> MonotonicUs | None:
-        """When it next wants a `Ticked`, on the monotonic clock; None where it waits for nothing."""
+        """When it next wants a `Ticked`, on the monotonic clock; None: it waits for nothing."""
 
     def handle(self, event: Event, now: Now) -> Sequence[Effect]:
         """Takes one event and gives the effects in the order in which they must happen."""

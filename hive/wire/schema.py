@@ -46,8 +46,6 @@ class Part:
     @classmethod
     def from_plain(cls, plain: tuple[Any, ...]) -> Self:
         """The part of a plain value that `SHAPE` has already checked."""
-        if not cls._PARTS:
-            return cls(*plain)
         values = list(plain)
         for position, is_many, nested in cls._PARTS:
             value = values[position]
@@ -56,7 +54,7 @@ class Part:
                 if is_many
                 else nested.from_plain(value)
             )
-        return cls(*values)
+        return cls(**dict(zip(cls._NAMES, values, strict=True)))
 
 
 class Record(Part):
