@@ -1,0 +1,240 @@
+"""What the machines read and whom they ask; writes are effects made of the values below.
+
+Reads answer at once from what is durable. Writes are applied by a store in the order given, all
+or nothing for one `Store` effect, and are durable when the driver says `Stored`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NewType, Protocol
+
+from hive.memory.delta import Delta
+from hive.memory.log import Head, Held, State
+from hive.wire.clock import Hlc
+from hive.wire.ids import DeltaId, Digest, Inception, RecordId
+
+Row = NewType("Row", int)
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One line of a namespace's time index."""
+
+    hlc: Hlc
+    id: DeltaId
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """A forget that names a target: binding where `is_any`, else only for the author's own."""
+
+    target: DeltaId
+    forgetting: DeltaId
+    author: Inception
+    is_any: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How full the store is, in bytes; `is_full` when nothing new is taken."""
+
+    bytes_used: int
+    bytes_max: int
+
+    @property
+    def is_warning(self) -> bool:
+        """Whether 80 % are used."""
+        return self.bytes_used * 10 >= self.bytes_max * 8
+
+
+@dataclass(frozen=True, slots=True)
+class PutDelta:
+    """Appends a delta to its chain as the new head; indexes it by id, position, time, author.
+
+    The body is kept beside the header and may be empty (missing, forgotten or void).
+    """
+
+    delta: Delta
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class PutBody:
+    """Gives a body to a held delta that misses it; ignored where it was forgotten."""
+
+    delta: DeltaId
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PutForget:
+    """Keeps a forget for ever; where its target is held and bound by it, erases the body."""
+
+    forget: Forget
+
+
+@dataclass(frozen=True, slots=True)
+class Truncate:
+    """Takes every delta of a chain above `last_sequence` out of log and indexes."""
+
+    chain: Digest
+    last_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutRecord:
+    """Keeps a trust record's envelope; `order` is the order of admission."""
+
+    id: RecordId
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PutFork:
+    """Keeps a verified fork proof."""
+
+    id: Digest
+    chain: Digest
+    sequence: int
+    generation: int
+    proof: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class PutMeta:
+    """Keeps one small value under a name (boot number, freshness index, import marks)."""
+
+    name: str
+    value: bytes
+
+
+Write = PutDelta | PutBody | PutForget | Truncate | PutRecord | PutFork | PutMeta
+
+
+@dataclass(frozen=True, slots=True)
+class KeptFork:
+    """A fork proof as the store keeps it."""
+
+    id: Digest
+    chain: Digest
+    sequence: int
+    generation: int
+    proof: bytes
+
+
+class StoreReader(Protocol):
+    """The reading side of a store."""
+
+    def delta(self, id: DeltaId) -> Held | None:
+        """The held delta of this id, with its body where there is one."""
+
+    def has(self, id: DeltaId) -> bool:
+        """Whether the id is held, in whatever state; about 1 µs."""
+
+    def ids_with_prefix(self, prefix: bytes, count_max: int) -> tuple[DeltaId, ...]:
+        """Held ids that begin with these bytes, at most `count_max`, in order."""
+
+    def head(self, chain: Digest) -> Head | None:
+        """The end of a chain."""
+
+    def at(self, chain: Digest, sequence: int) -> DeltaId | None:
+        """The id held at a position."""
+
+    def chain_slice(self, chain: Digest, first: int, count_max: int) -> tuple[Held, ...]:
+        """Deltas of a chain from a sequence on, in order."""
+
+    def heads(self, namespace: str) -> tuple[Head, ...]:
+        """The heads of all chains of one namespace, by chain digest."""
+
+    def heads_of(self, author: Inception) -> tuple[Head, ...]:
+        """The heads of all chains of one author, by chain digest."""
+
+    def namespaces(self) -> tuple[str, ...]:
+        """Every namespace that has a chain, sorted."""
+
+    def summaries(
+        self, namespace: str, first: Hlc, last: Hlc, count_max: int
+    ) -> tuple[Summary, ...]:
+        """The time index of a namespace between two stamps (both included), by (hlc, id)."""
+
+    def missing_bodies(self, count_max: int) -> tuple[DeltaId, ...]:
+        """Live deltas whose body is absent."""
+
+    def newest_hlc(self) -> Hlc:
+        """The highest stamp held; 0 in an empty store."""
+
+    def forgets_of(self, target: DeltaId) -> tuple[Forget, ...]:
+        """Every forget that names this id, whether or not the id is held."""
+
+    def forks(self) -> tuple[KeptFork, ...]:
+        """Every kept fork proof, by id."""
+
+    def records(self) -> Iterator[bytes]:
+        """Every kept trust record, in order of admission."""
+
+    def rows_after(self, row: Row, count_max: int) -> Sequence[Held]:
+        """Held deltas in order of arrival, from behind a row: what projections replay.
+
+        A row that was truncated is skipped; one that was forgotten appears with an empty body.
+        """
+
+    def last_row(self) -> Row:
+        """The row of the newest arrival; 0 in an empty store."""
+
+    def meta(self, name: str) -> bytes | None:
+        """A small named value."""
+
+    def usage(self) -> Usage:
+        """How full the store is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """The law permits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """The law forbids; `reason` is a code."""
+
+    reason: str
+
+
+class EpochPort(Protocol):
+    """Step 7: which policy epochs are in force, and whose lease runs. The rail's face later."""
+
+    name: str
+    """How `hive status` names this implementation, e.g. "one epoch, no rail"."""
+
+    def epochs(self) -> tuple[int, ...]:
+        """The epochs in force at this node now."""
+
+    def root(self) -> Digest:
+        """The digest of the epoch table."""
+
+    def permits(self, epochs: tuple[int, ...], lease: int) -> bool:
+        """Whether a delta judged under these epochs and lease stands; deterministic in both."""
+
+
+class LawPort(Protocol):
+    """Step 12: policy beyond capabilities."""
+
+    name: str
+
+    def judge(self, delta: Delta, region: str) -> Allowed | Denied:
+        """Whether the law lets this delta be, written through a node in this region."""
+
+
+class DurabilityPort(Protocol):
+    """Step 13: what an acknowledgement promises."""
+
+    name: str
+
+    def classes(self) -> tuple[str, ...]:
+        """The durability classes on offer."""
+
+    def is_met(self, namespace: str, receipts: int) -> bool:
+        """Whether this many durable copies satisfy the namespace's class."""
