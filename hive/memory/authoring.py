@@ -17,7 +17,7 @@ from hive.memory.delta import (
 )
 from hive.memory.log import Head
 from hive.wire import merkle
-from hive.wire.clock import next_hlc
+from hive.wire.clock import Hlc, next_hlc
 from hive.wire.ids import ZERO_DIGEST, DeltaId, Digest, FederationId, Inception, RecordId
 
 
@@ -57,14 +57,14 @@ class Unsigned:
 
 
 def compose(
-    pen: Pen, drafts: Sequence[Draft], head: Head | None, newest: int, wall_us: int
+    pen: Pen, drafts: Sequence[Draft], head: Head | None, newest: Hlc, wall_us: int
 ) -> Unsigned:
     """Puts 1 to 64 drafts behind `head`; `newest` is the highest hlc to exceed (parents too)."""
     if not 1 <= len(drafts) <= BATCH_COUNT_MAX:
         raise ValueError(f"1 to {BATCH_COUNT_MAX} drafts can share a signature")
     sequence = head.sequence if head else 0
     previous: bytes = head.delta if head else ZERO_DIGEST
-    stamp = max(newest, head.hlc) if head else newest
+    stamp: Hlc = max(newest, head.hlc) if head else newest
     headers, encoded, bodies, ids = [], [], [], []
     for draft in drafts:
         sequence, stamp = sequence + 1, next_hlc(stamp, wall_us)

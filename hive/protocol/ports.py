@@ -191,18 +191,6 @@ class StoreReader(Protocol):
         """How full the store is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """The law permits."""
-
-
-@dataclass(frozen=True, slots=True)
-class Denied:
-    """The law forbids; `reason` is a code."""
-
-    reason: str
-
-
 class EpochPort(Protocol):
     """Step 7: which policy epochs are in force, and whose lease runs. The rail's face later."""
 
@@ -224,8 +212,8 @@ class LawPort(Protocol):
 
     name: str
 
-    def judge(self, delta: Delta, region: str) -> Allowed | Denied:
-        """Whether the law lets this delta be, written through a node in this region."""
+    def denial(self, delta: Delta, region: str) -> str:
+        """The reason code of a denial, "" where the law permits; `region` is the writer's."""
 
 
 class DurabilityPort(Protocol):
