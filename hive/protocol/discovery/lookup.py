@@ -1,0 +1,207 @@
+"""One lookup: who are the k nearest to a target?
+
+Theory of operation (Maymounkov and Mazières 2002, section 2.3; Baumgart and Mies 2007,
+S/Kademlia, section 4.4):
+
+A lookup runs on d disjoint paths. Each starts with its share of the contacts we know, and a
+peer belongs to the path that queried it first (its *claim*), so that one liar can mislead one
+path only. A path keeps its candidates in order of distance and has up to alpha queries in
+flight. There is no barrier: every answer frees a place at once. When the beta nearest
+candidates have answered, the path is near, and it queries all of its k nearest that are left
+(the follow-up); nearer candidates learnt meanwhile join them. A path is done when its k
+nearest have answered; who fails is removed and the next candidate moves up.
+
+A candidate without a session must be introduced before it can be asked; that time is part of
+its query and occupies its place in flight. Whoever names peers that cannot be introduced is
+blamed, and at `bad_pointers_max` the rest of what it named is dropped.
+
+An answer counts only if its pointers rise strictly in distance. From it are dropped: we
+ourselves, the answerer, and ids nearer to the target than chance allows at the estimated size
+of the network (ground ids; the target itself excepted).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import nsmallest
+from itertools import pairwise
+
+from kademlia.node import Node
+
+from hive.protocol.discovery.bucket import ID_BITS
+from hive.protocol.discovery.config import DiscoveryConfig
+from hive.protocol.discovery.contact import Contact, Pointer, to_integer
+from hive.protocol.discovery.shortlist import Candidate, Shortlist, Standing
+from hive.wire.ids import PeerId
+
+
+class Path:
+    """One of the disjoint paths."""
+
+    def __init__(self, target: Node, alpha: int, config: DiscoveryConfig) -> None:
+        self._config = config
+        self._alpha = alpha
+        self._queries = 0
+        self.shortlist = Shortlist(target, config.k, config.candidates_max)
+        self.open: dict[PeerId, Candidate] = {}
+
+    @property
+    def is_near(self) -> bool:
+        """Whether the beta nearest have answered."""
+        nearest = self.shortlist.heap[: self._config.beta]
+        return all(candidate.standing is Standing.ANSWERED for _, candidate in nearest)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the k nearest have answered, or no query is left and none is open."""
+        if self._queries >= self._config.queries_max and not self.open:
+            return True
+        return all(candidate.standing is Standing.ANSWERED for candidate in self.shortlist)
+
+    def next_queries(self, claims: dict[PeerId, Path]) -> list[Candidate]:
+        """Whom to query now; claims them."""
+        self.shortlist.remove(
+            [
+                candidate.id
+                for candidate in self.shortlist.walk()
+                if candidate.standing is Standing.KNOWN
+                and claims.get(candidate.id, self) is not self
+            ]
+        )
+        room = self._config.k if self.is_near else self._alpha - len(self.open)
+        room = min(room, self._config.queries_max - self._queries)
+        wanted = [c for c in self.shortlist if c.standing is Standing.KNOWN][: max(0, room)]
+        for candidate in wanted:
+            candidate.standing = Standing.INTRODUCING
+            claims[candidate.id] = self
+            self.open[candidate.id] = candidate
+        self._queries += len(wanted)
+        return wanted
+
+
+class Lookup:
+    """The paths towards one target, and who claimed whom."""
+
+    def __init__(
+        self,
+        target: bytes,
+        own: PeerId,
+        start: Sequence[Contact],
+        path_count: int,
+        network_bits: int,
+        config: DiscoveryConfig,
+    ) -> None:
+        self.target = Node(target)
+        self._own = own
+        self._config = config
+        self._nearest_plausible = 1 << max(0, ID_BITS - network_bits - config.closeness_margin_bits)
+        self._claims: dict[PeerId, Path] = {}
+        self._blame: dict[PeerId, int] = {}
+        alpha = max(config.beta, config.alpha // path_count)
+        self._paths = [Path(self.target, alpha, config) for _ in range(path_count)]
+        for index, contact in enumerate(start):
+            path = self._paths[index % path_count]
+            path.shortlist.push(Candidate(contact.to_pointer(), None, contact))
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every path is done."""
+        return all(path.is_done for path in self._paths)
+
+    @property
+    def query_count(self) -> int:
+        """Peers queried so far."""
+        return len(self._claims)
+
+    def next_queries(self) -> list[Candidate]:
+        """Whom to introduce or ask now, path by path."""
+        return [c for path in self._paths for c in path.next_queries(self._claims)]
+
+    def candidate(self, peer: PeerId) -> Candidate | None:
+        """The open query of a peer."""
+        path = self._claims.get(peer)
+        return path.open.get(peer) if path is not None else None
+
+    def answered(self, peer: PeerId, untrusted_pointers: Sequence[Pointer]) -> bool:
+        """Takes the (last) answer of a peer; False, and it has failed, where it is absurd."""
+        if not self.learnt(peer, untrusted_pointers):
+            self.failed(peer)
+            return False
+        candidate = self._claims[peer].open.pop(peer)
+        candidate.standing = Standing.ANSWERED
+        return True
+
+    def learnt(self, peer: PeerId, untrusted_pointers: Sequence[Pointer]) -> bool:
+        """Takes pointers that an open query's peer named; False where they are absurd."""
+        distances = [to_integer(p.peer) ^ self.target.long_id for p in untrusted_pointers]
+        if any(first >= second for first, second in pairwise(distances)):
+            return False
+        if self._blame.get(peer, 0) < self._config.bad_pointers_max:
+            self._claims[peer].shortlist.push(
+                [
+                    Candidate(pointer, peer)
+                    for pointer, distance in zip(untrusted_pointers, distances, strict=True)
+                    if pointer.peer not in (self._own, peer) and self._is_plausible(distance)
+                ][: self._config.k]
+            )
+        return True
+
+    def failed(self, peer: PeerId) -> None:
+        """The peer could not be introduced, or did not answer."""
+        path = self._claims.get(peer)
+        candidate = path.open.pop(peer, None) if path is not None else None
+        if path is None or candidate is None:
+            return
+        path.shortlist.remove([peer])
+        if candidate.standing is Standing.INTRODUCING and candidate.source is not None:
+            self._blame_source(candidate.source)
+
+    def closest(self) -> tuple[Contact, ...]:
+        """The k nearest that answered, over all paths, nearest first."""
+        return tuple(nsmallest(self._config.k, self._answerers(), key=self._distance))
+
+    def holders(self) -> tuple[Contact, ...]:
+        """Who shall keep a record: the k nearest, and the k nearest of diverse organisations.
+
+        Where many ids near the key belong to one organisation the second set reaches beyond
+        them, so that no organisation can hold a key alone.
+        """
+        ordered = sorted(self._answerers(), key=self._distance)
+        chosen = {contact.peer: contact for contact in ordered[: self._config.k]}
+        of_org: dict[bytes, int] = {}
+        diverse_count = 0
+        for contact in ordered:
+            of_org[contact.org] = of_org.get(contact.org, 0) + 1
+            if of_org[contact.org] <= self._config.contacts_per_org_max:
+                chosen[contact.peer] = contact
+                diverse_count += 1
+            if diverse_count == self._config.k:
+                break
+        return tuple(chosen.values())
+
+    def _answerers(self) -> list[Contact]:
+        return [
+            candidate.contact
+            for path in self._paths
+            for candidate in path.shortlist.walk()
+            if candidate.standing is Standing.ANSWERED and candidate.contact is not None
+        ]
+
+    def _distance(self, contact: Contact) -> int:
+        return int(contact.long_id ^ self.target.long_id)
+
+    def _is_plausible(self, distance: int) -> bool:
+        return distance == 0 or distance >= self._nearest_plausible
+
+    def _blame_source(self, source: PeerId) -> None:
+        self._blame[source] = self._blame.get(source, 0) + 1
+        if self._blame[source] != self._config.bad_pointers_max:
+            return
+        for path in self._paths:
+            path.shortlist.remove(
+                [
+                    candidate.id
+                    for candidate in path.shortlist.walk()
+                    if candidate.source == source and candidate.standing is Standing.KNOWN
+                ]
+            )
