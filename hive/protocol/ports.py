@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
-from hive.memory.delta import Delta
+from hive.memory.delta import Delta, Header
 from hive.memory.log import Head, Held, State
 from hive.wire.clock import Hlc
 from hive.wire.ids import DeltaId, Digest, Inception, RecordId
@@ -29,20 +29,40 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Forget:
-    """A forget that names a target: binding where `is_any`, else only for the author's own."""
+    """A forget that names a target: binding where `is_any`, else only for the author's own.
+
+    `namespace` is that of the forgetting delta: a forget reaches nothing outside it. Empty means
+    that whoever made this value knows the target to lie inside; ingress always names it, since a
+    forget may be kept long before its target arrives.
+    """
 
     target: DeltaId
     forgetting: DeltaId
     author: Inception
     is_any: bool
+    namespace: str = ""
+
+    def binds(self, header: Header) -> bool:
+        """Whether it forgets the target whose header this is."""
+        if self.namespace and self.namespace != header.namespace:
+            return False
+        return self.is_any or self.author == header.author
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How full the store is, in bytes; `is_full` when nothing new is taken."""
+    """How full the store is, in bytes; `is_full` when nothing new is taken.
+
+    A full store still takes forgets, truncations, records, fork proofs and meta values.
+    """
 
     bytes_used: int
     bytes_max: int
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the cap is reached."""
+        return self.bytes_used >= self.bytes_max
 
     @property
     def is_warning(self) -> bool:
@@ -54,7 +74,11 @@ class Usage:
 class PutDelta:
     """Appends a delta to its chain as the new head; indexes it by id, position, time, author.
 
-    The body is kept beside the header and may be empty (missing, forgotten or void).
+    The body is kept beside the header and may be empty (missing, forgotten or void). A store
+    holds nothing against a forget it knows: a live delta bound by one is kept as forgotten.
+    An id already held stays as it is, but a void becomes live (with the body and receipt given
+    here) once any receipt justifies it. A delta that does not continue its chain is a fault of
+    ours: `StateError`, and nothing of the batch is kept.
     """
 
     delta: Delta
@@ -63,7 +87,7 @@ class PutDelta:
 
 @dataclass(frozen=True, slots=True)
 class PutBody:
-    """Gives a body to a held delta that misses it; ignored where it was forgotten."""
+    """Gives a body to a held live delta that misses it; ignored in every other case."""
 
     delta: DeltaId
     body: bytes
@@ -161,13 +185,13 @@ class StoreReader(Protocol):
         """The time index of a namespace between two stamps (both included), by (hlc, id)."""
 
     def missing_bodies(self, count_max: int) -> tuple[DeltaId, ...]:
-        """Live deltas whose body is absent."""
+        """Live deltas whose body is absent, in order of arrival."""
 
     def newest_hlc(self) -> Hlc:
-        """The highest stamp held; 0 in an empty store."""
+        """The highest stamp held, truncated deltas excepted; 0 in an empty store."""
 
     def forgets_of(self, target: DeltaId) -> tuple[Forget, ...]:
-        """Every forget that names this id, whether or not the id is held."""
+        """Every forget that names this id, by forgetting id, whether or not the id is held."""
 
     def forks(self) -> tuple[KeptFork, ...]:
         """Every kept fork proof, by id."""
@@ -179,10 +203,13 @@ class StoreReader(Protocol):
         """Held deltas in order of arrival, from behind a row: what projections replay.
 
         A row that was truncated is skipped; one that was forgotten appears with an empty body.
+        A delta moves to a new row when its body arrives, when a void becomes live and when it is
+        forgotten, so that who replays from its last row misses none of these. Rows are therefore
+        places in the feed and not names: projections key by id and replace what they hold.
         """
 
     def last_row(self) -> Row:
-        """The row of the newest arrival; 0 in an empty store."""
+        """The highest row ever given, also where it was truncated since; 0 before the first."""
 
     def meta(self, name: str) -> bytes | None:
         """A small named value."""
