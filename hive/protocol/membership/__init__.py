@@ -1,1 +1,19 @@
-"""(floor)"""
+"""SWIM with suspicion, indirect probes and refutation in one cell: who is alive.
+
+A pure machine: it imports errors, wire and `hive.protocol.machine` only, and reads no clock.
+
+`swim`             the door: routes events to the parts and owns the deadline
+`config`           every bound and interval, with presets
+`events`           what enters beside the shared events, and the news that leaves
+`messages`         what members say to each other, and the statements they sign
+`view`             who is known, in which standing, and the digest of that
+`cell`             what the parts share: view, queue, budgets, outbox
+`judge`            statements: which are news, which hold, what they change
+`prober`           one probe an interval: ping, retries, helpers, verdict
+`relays`           pings made for others, and their nacks
+`digest_exchange`  anti-entropy: 32 bytes when two views are equal
+`suspicion`        how long a suspicion waits, in integers
+`gossip_queue`     which statement is said next, and how often
+`health`           Lifeguard's measure of our own slowness
+`budget`           token buckets per peer
+"""
