@@ -1,0 +1,405 @@
+"""The asking side: lookups, reads and publications under way.
+
+An errand seeks first (its lookup), then a read waits for signatures and a publication stores;
+each stage ends when nothing is open any more or when the errand's time is up, and then the
+next begins with what there is. Introductions are shared: two errands that need one peer ask
+the composer once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeAlias
+
+from hive.protocol.discovery.config import DiscoveryConfig
+from hive.protocol.discovery.contact import Contact, to_integer
+from hive.protocol.discovery.events import (
+    DiscoveryEffect,
+    Introduce,
+    LookupFinished,
+    Published,
+    RecordFound,
+)
+from hive.protocol.discovery.lookup import Lookup
+from hive.protocol.discovery.messages import (
+    Answer,
+    Find,
+    Found,
+    Read,
+    Records,
+    Request,
+    Store,
+    Stored,
+)
+from hive.protocol.discovery.reading import Reading
+from hive.protocol.discovery.records import KeyBook, Opened
+from hive.protocol.discovery.rpc import Exchange, Rpc
+from hive.protocol.discovery.service import Attesting, Service, Verifications
+from hive.protocol.discovery.shortlist import Candidate, Standing
+from hive.protocol.discovery.storage import StoreVerdict
+from hive.protocol.discovery.table import Table
+from hive.protocol.machine import Token
+from hive.wire.clock import Now
+from hive.wire.ids import PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class Querying:
+    """A find or read of an errand; `skip_records` and `skip_pointers` were asked for."""
+
+    errand: int
+    skip_records: int = 0
+    skip_pointers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Storing:
+    """A store of an errand's record."""
+
+    errand: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repairing:
+    """A store that corrects a holder of an older record; nobody waits for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probing:
+    """A ping that settles whether a contact still answers."""
+
+
+Purpose: TypeAlias = Querying | Storing | Repairing | Probing
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What an errand is for: a lookup, a read (`is_read`) or a publication (`opened`)."""
+
+    target: bytes
+    token: Token | None = None
+    is_read: bool = False
+    opened: Opened | None = None
+    is_join: bool = False
+
+
+@dataclass(slots=True)
+class Errand:
+    """One wish under way."""
+
+    wish: Wish
+    lookup: Lookup
+    ends_at: int
+    reading: Reading | None
+    has_found: bool = False
+    stored_count: int = 0
+    storing: dict[PeerId, None] = field(default_factory=dict)
+
+
+class Errands:
+    """All errands, those that wait, and the introductions they need."""
+
+    def __init__(
+        self,
+        own: PeerId,
+        config: DiscoveryConfig,
+        table: Table,
+        rpc: Rpc[Purpose],
+        key_book: KeyBook,
+        verifications: Verifications,
+        service: Service,
+    ) -> None:
+        self._own = own
+        self._config = config
+        self._table = table
+        self._rpc = rpc
+        self._key_book = key_book
+        self._verifications = verifications
+        self._service = service
+        self._number = 0
+        self._errands: dict[int, Errand] = {}
+        self._waiting: deque[Wish] = deque()
+        self._introductions: dict[PeerId, int] = {}
+        self.has_joined = False
+
+    def __len__(self) -> int:
+        return len(self._errands)
+
+    @property
+    def deadline(self) -> int | None:
+        """When an errand or introduction runs out; both begin in order of time."""
+        times = [errand.ends_at for errand in self._errands.values()]
+        times += list(self._introductions.values())[:1]
+        return min(times, default=None)
+
+    def begin(self, wish: Wish, now: Now) -> list[DiscoveryEffect]:
+        """Starts an errand, or lets it wait for a free place."""
+        if len(self._errands) >= self._config.lookups_max:
+            if len(self._waiting) >= self._config.lookups_waiting_max:
+                return _nothing(wish)
+            self._waiting.append(wish)
+            return []
+        is_record = wish.is_read or wish.opened is not None
+        paths = self._config.record_paths if is_record else self._config.refresh_paths
+        start = self._table.nearest(
+            to_integer(wish.target), self._config.k * paths, lambda contact: True
+        )
+        lookup = Lookup(
+            wish.target, self._own, start, paths, self._table.network_bits(), self._config
+        )
+        self._table.touch(lookup.target, now.monotonic_us)
+        reading = Reading(wish.target, self._key_book, self._config) if wish.is_read else None
+        if reading is not None:
+            reading.take_verified([kept.opened for kept in self._service.live(wish.target, now)])
+        self._number += 1
+        ends_at = now.monotonic_us + self._config.lookup_timeout_us
+        self._errands[self._number] = Errand(wish, lookup, ends_at, reading)
+        return self._advance(self._number, now)
+
+    def contact_verified(self, contact: Contact, now: Now) -> list[DiscoveryEffect]:
+        """A session stands: whoever waits for it asks."""
+        self._introductions.pop(contact.peer, None)
+        effects: list[DiscoveryEffect] = []
+        for number, errand in list(self._errands.items()):
+            candidate = errand.lookup.candidate(contact.peer)
+            if candidate is not None and candidate.standing is Standing.INTRODUCING:
+                self._ask(number, errand, candidate, contact, now, effects)
+        return effects
+
+    def unreachable(self, peer: PeerId, now: Now) -> list[DiscoveryEffect]:
+        """No session came about."""
+        self._introductions.pop(peer, None)
+        effects: list[DiscoveryEffect] = []
+        for number, errand in list(self._errands.items()):
+            if errand.lookup.candidate(peer) is not None:
+                errand.lookup.failed(peer)
+                effects += self._advance(number, now)
+        return effects
+
+    def answered(
+        self, exchange: Exchange[Purpose], answer: Answer, now: Now
+    ) -> list[DiscoveryEffect]:
+        """Takes the answer to a query or store."""
+        purpose = exchange.purpose
+        match purpose:
+            case Querying():
+                return self._queried(exchange.peer, purpose, answer, now)
+            case Storing():
+                is_kept = isinstance(answer, Stored) and answer.verdict == StoreVerdict.STORED
+                return self._stored(purpose.errand, exchange.peer, is_kept=is_kept, now=now)
+            case _:
+                return []
+
+    def failed(self, exchange: Exchange[Purpose], now: Now) -> list[DiscoveryEffect]:
+        """An exchange got no answer, or an absurd one."""
+        purpose = exchange.purpose
+        match purpose:
+            case Querying(errand=number) if number in self._errands:
+                self._errands[number].lookup.failed(exchange.peer)
+                return self._advance(number, now)
+            case Storing():
+                return self._stored(purpose.errand, exchange.peer, is_kept=False, now=now)
+            case _:
+                return []
+
+    def verified(
+        self, attesting: Attesting, verdicts: Sequence[bool], now: Now
+    ) -> list[DiscoveryEffect]:
+        """Takes the verdicts on what a read found."""
+        errand = self._errands.get(attesting.errand)
+        if errand is None or errand.reading is None:
+            return []
+        errand.reading.take_verdicts(attesting.digests, verdicts)
+        return self._advance(attesting.errand, now)
+
+    def expire(self, now: Now) -> list[DiscoveryEffect]:
+        """Ends introductions and errands whose time is up."""
+        effects: list[DiscoveryEffect] = []
+        late = [p for p, due_at in self._introductions.items() if due_at <= now.monotonic_us]
+        for peer in late:
+            effects += self.unreachable(peer, now)
+        over = [n for n, errand in self._errands.items() if errand.ends_at <= now.monotonic_us]
+        for number in over:
+            if number in self._errands:
+                effects += self._next_stage(number, now, is_late=True)
+        return effects
+
+    def _advance(self, number: int, now: Now) -> list[DiscoveryEffect]:
+        errand = self._errands[number]
+        if errand.has_found:
+            return self._next_stage(number, now, is_late=False) if errand.reading else []
+        effects: list[DiscoveryEffect] = []
+        for candidate in errand.lookup.next_queries():
+            contact = self._table.contact(candidate.id)
+            if contact is not None:
+                self._ask(number, errand, candidate, contact, now, effects)
+            elif candidate.id not in self._introductions:
+                due_at = now.monotonic_us + self._config.introduction_timeout_us
+                self._introductions[candidate.id] = due_at
+                effects.append(Introduce(candidate.id, candidate.pointer.address))
+        if errand.lookup.is_done:
+            effects += self._next_stage(number, now, is_late=False)
+        return effects
+
+    def _ask(
+        self,
+        number: int,
+        errand: Errand,
+        candidate: Candidate,
+        contact: Contact,
+        now: Now,
+        effects: list[DiscoveryEffect],
+    ) -> None:
+        candidate.standing = Standing.ASKED
+        candidate.contact = contact
+        self._query(errand, contact.peer, Querying(number), now, effects)
+
+    def _query(
+        self,
+        errand: Errand,
+        peer: PeerId,
+        query: Querying,
+        now: Now,
+        effects: list[DiscoveryEffect],
+    ) -> None:
+        target = errand.wish.target
+        if errand.reading is None:
+            make: Callable[[int], Request] = partial(Find, target=target, skip=query.skip_pointers)
+        else:
+            make = partial(
+                Read,
+                key=target,
+                skip_records=query.skip_records,
+                skip_pointers=query.skip_pointers,
+            )
+        send = self._rpc.ask(peer, make, query, now.monotonic_us)
+        if send is not None:
+            effects.append(send)
+
+    def _queried(
+        self, peer: PeerId, query: Querying, answer: Answer, now: Now
+    ) -> list[DiscoveryEffect]:
+        errand = self._errands.get(query.errand)
+        candidate = errand.lookup.candidate(peer) if errand is not None else None
+        if errand is None or candidate is None:
+            return []
+        effects: list[DiscoveryEffect] = []
+        next_page: Querying | None = None
+        if isinstance(answer, Records) and errand.reading is not None:
+            checks, digests = errand.reading.take(peer, answer.records, now.wall_us)
+            if checks:
+                attesting = Attesting(query.errand, digests)
+                effects.append(self._verifications.ask(checks, attesting))
+        if isinstance(answer, Found | Records):
+            next_page = self._next_page(query, answer)
+            candidate.pages += 1
+            if next_page is not None and candidate.pages < self._config.pages_max:
+                if errand.lookup.learnt(peer, answer.pointers):
+                    self._query(errand, peer, next_page, now, effects)
+                else:
+                    errand.lookup.failed(peer)
+            else:
+                errand.lookup.answered(peer, answer.pointers)
+        else:
+            errand.lookup.failed(peer)
+        return effects + self._advance(query.errand, now)
+
+    def _next_page(self, query: Querying, answer: Found | Records) -> Querying | None:
+        skip_pointers = query.skip_pointers + len(answer.pointers)
+        if isinstance(answer, Found):
+            wants_more = answer.has_more and bool(answer.pointers)
+            return (
+                Querying(query.errand, 0, skip_pointers)
+                if wants_more and skip_pointers < self._config.k
+                else None
+            )
+        skip_records = query.skip_records + len(answer.records)
+        more_records = answer.has_more_records and bool(answer.records)
+        more_pointers = answer.has_more_pointers and skip_pointers < self._config.k
+        if not more_records and not (more_pointers and answer.pointers):
+            return None
+        return Querying(query.errand, skip_records, skip_pointers)
+
+    def _next_stage(self, number: int, now: Now, *, is_late: bool) -> list[DiscoveryEffect]:
+        errand = self._errands[number]
+        if errand.reading is not None:
+            errand.has_found = True
+            if errand.reading.is_waiting and not is_late:
+                return []
+            effects = self._repair(errand, now)
+            records = errand.reading.newest()
+            if errand.wish.token is not None:
+                effects.append(RecordFound(errand.wish.token, records))
+            return effects + self._end(number, now)
+        if errand.wish.opened is not None:
+            if not errand.has_found:
+                return self._begin_storing(number, errand, errand.wish.opened, now)
+            return self._end_storing(number, errand, now)
+        effects = []
+        if errand.wish.token is not None:
+            effects.append(LookupFinished(errand.wish.token, errand.lookup.closest()))
+        self.has_joined = self.has_joined or errand.wish.is_join
+        return effects + self._end(number, now)
+
+    def _begin_storing(
+        self, number: int, errand: Errand, opened: Opened, now: Now
+    ) -> list[DiscoveryEffect]:
+        errand.has_found = True
+        errand.ends_at = now.monotonic_us + self._config.lookup_timeout_us
+        effects: list[DiscoveryEffect] = []
+        for contact in errand.lookup.holders():
+            send = self._rpc.ask(
+                contact.peer,
+                partial(Store, signed=opened.signed),
+                Storing(number),
+                now.monotonic_us,
+            )
+            if send is not None:
+                errand.storing[contact.peer] = None
+                effects.append(send)
+        return effects if errand.storing else self._end_storing(number, errand, now)
+
+    def _stored(
+        self, number: int, peer: PeerId, *, is_kept: bool, now: Now
+    ) -> list[DiscoveryEffect]:
+        errand = self._errands.get(number)
+        if errand is None:
+            return []
+        errand.storing.pop(peer, None)
+        errand.stored_count += is_kept
+        return [] if errand.storing else self._end_storing(number, errand, now)
+
+    def _end_storing(self, number: int, errand: Errand, now: Now) -> list[DiscoveryEffect]:
+        effects: list[DiscoveryEffect] = []
+        if errand.wish.token is not None:
+            effects.append(Published(errand.wish.token, errand.stored_count))
+        return effects + self._end(number, now)
+
+    def _repair(self, errand: Errand, now: Now) -> list[DiscoveryEffect]:
+        effects: list[DiscoveryEffect] = []
+        if errand.reading is None:
+            return effects
+        nearest = [contact.peer for contact in errand.lookup.closest()]
+        for peer, opened in errand.reading.stale_holders(nearest):
+            make = partial(Store, signed=opened.signed)
+            send = self._rpc.ask(peer, make, Repairing(), now.monotonic_us)
+            if send is not None:
+                effects.append(send)
+        return effects
+
+    def _end(self, number: int, now: Now) -> list[DiscoveryEffect]:
+        del self._errands[number]
+        return self.begin(self._waiting.popleft(), now) if self._waiting else []
+
+
+def _nothing(wish: Wish) -> list[DiscoveryEffect]:
+    if wish.token is None:
+        return []
+    if wish.is_read:
+        return [RecordFound(wish.token, ())]
+    if wish.opened is not None:
+        return [Published(wish.token, 0)]
+    return [LookupFinished(wish.token, ())]
