@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 
-from hive.wire.codec import Array, Integer, Text
+from hive.wire.codec import INTEGER_MAX, Array, Integer, Text
 from hive.wire.schema import Part, part
 
 NAME_BYTES_MAX: Final = 64
@@ -35,6 +35,8 @@ ACTIONS: Final[dict[str, int]] = {
     "issue_agent": ISSUE_AGENT,
 }
 ALL_ACTIONS: Final = (1 << len(ACTIONS)) - 1
+FOREVER_MS: Final = INTEGER_MAX
+"""A capability without an end of its own: the lives of its chain bound it."""
 
 
 def covers_namespace(prefix: str, namespace: str) -> bool:
@@ -47,7 +49,8 @@ def covers_namespace(prefix: str, namespace: str) -> bool:
 class Capability(Part):
     """Actions allowed under a namespace prefix, from regions, with assertions, until a time.
 
-    `regions` empty means every region of the parent; `not_after_ms` is wall milliseconds.
+    `regions` empty means everywhere, so only a parent that is everywhere has such a child;
+    `not_after_ms` is wall milliseconds.
     """
 
     prefix: Annotated[str, Text(NAMESPACE_BYTES_MAX)]
@@ -70,20 +73,19 @@ class Capability(Part):
         return (
             covers_namespace(parent.prefix, self.prefix)
             and self.actions & ~parent.actions == 0
-            and (
-                not parent.regions or (bool(self.regions) and _within(self.regions, parent.regions))
-            )
-            and _within(self.assertions, parent.assertions)
+            and is_narrower_place(self.regions, parent.regions)
+            and are_within(self.assertions, parent.assertions)
             and self.not_after_ms <= parent.not_after_ms
         )
 
 
-def _is_narrower_place(regions: Sequence[str], wider: Sequence[str]) -> bool:
-    """Like `_within`, but an empty list of regions means everywhere."""
-    return not wider or (bool(regions) and _within(regions, wider))
+def is_narrower_place(regions: Sequence[str], wider: Sequence[str]) -> bool:
+    """Like `are_within`, but an empty list of regions means everywhere."""
+    return not wider or (bool(regions) and are_within(regions, wider))
 
 
-def _within(names: Sequence[str], wider: Sequence[str]) -> bool:
+def are_within(names: Sequence[str], wider: Sequence[str]) -> bool:
+    """Whether every name is one of the wider list; the empty list is within any."""
     return all(name in wider for name in names)
 
 

@@ -1,9 +1,11 @@
 """The records of trust: their shapes and ids, nothing else.
 
 Times are wall milliseconds. `key` signs; `next_key_digest` commits to the key that the next
-generation will reveal. An identity is its *inception*: the digest of kind, first key and first
-commitment, without dates, so renewal, rotation and sessions do not change it. `previous` is the
-id of a record of the generation before, empty in generation 0.
+generation will reveal. An identity is its *inception*: the digest of kind, org, first key and
+first commitment, without dates, so renewal, rotation and sessions do not change it; the org is
+in it so that no other org can speak for an identity by copying its public key. `previous` is
+empty in generation 0. In a later generation it is the id of a record of the generation before
+(a rotation, countersigned by the revealed key) or of that rotation itself (its renewals).
 """
 
 from __future__ import annotations
@@ -47,9 +49,14 @@ _Number = Annotated[int, Integer()]
 _Ids = Annotated[tuple[bytes, ...], Array(Octets(DIGEST_BYTES, DIGEST_BYTES), KEY_COUNT_MAX)]
 
 
-def inception(kind: str, keys: tuple[PublicKey, ...], next_digests: tuple[bytes, ...]) -> Inception:
-    """The stable identity of what begins with these keys and commitments; 32 bytes."""
-    body = encode((kind, tuple(key.to_plain() for key in keys), next_digests))
+def inception(
+    kind: str, keys: tuple[PublicKey, ...], next_digests: tuple[bytes, ...], org: bytes = b""
+) -> Inception:
+    """The stable identity of what begins with these keys and commitments; 32 bytes.
+
+    `kind` is the record's label; `org` is the org's inception, empty where the org itself begins.
+    """
+    body = encode((kind, org, tuple(key.to_plain() for key in keys), next_digests))
     return Inception(digest("hive/inception", body))
 
 
@@ -92,13 +99,14 @@ class RootRecord(Record):
 @record("org", 1, bytes_max=RECORD_BYTES_MAX)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrgRecord(Record):
-    """An organisation: its keys and what it owns; signed by m roots.
+    """An organisation: its keys and what it owns; signed by m keys of `root_record`.
 
     `inception` is that of generation 0. `namespaces` are owned prefixes, `assertions` those it
     may issue, `next_digests` commit to the keys of the next generation.
     """
 
     federation: _Id
+    root_record: _Id
     inception: _Id
     name: _Name
     generation: _Number
@@ -192,7 +200,10 @@ class AgentRecord(Record):
 @record("session", 1, bytes_max=RECORD_BYTES_MAX)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRecord(Record):
-    """A software key standing in for a slow hardware key of an agent; signed by that key."""
+    """A software key standing in for a slow hardware key of an agent or node; signed by that key.
+
+    It speaks for the identity of `parent_record`, never for one of its own.
+    """
 
     federation: _Id
     parent_record: _Id
@@ -215,7 +226,11 @@ class SealEntry(Part):
 @record("revocation", 1, bytes_max=SEAL_BYTES_MAX)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RevocationRecord(Record):
-    """Ends a generation of an identity, for ever; signed by its org or its issuer.
+    """Ends a generation of an identity, for ever; signed by the keys of `signer_record`.
+
+    An org revokes what it issued, itself included; an issuer revokes nodes, agents and sessions;
+    a node revokes the agents it issued; the roots revoke orgs. The subject of a session is its
+    record id, with generation 0.
 
     Everything of `subject` up to `generation` is good only as far as `seal` says; a chain absent
     from it is sealed at 0. `reason` is "rotated", "compromised", "retired" or "forked".

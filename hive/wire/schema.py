@@ -70,7 +70,10 @@ class Record(Part):
         """The canonical `[label, version, *fields]`; raises `MalformedFrame` out of bounds."""
         plain = (self.LABEL, self.VERSION, *self.to_plain())
         self.BODY_SHAPE.check(plain)
-        return encode(plain)
+        body = encode(plain)
+        if len(body) > self.BODY_BYTES_MAX:
+            raise MalformedFrame(f"a {self.LABEL} record exceeds {self.BODY_BYTES_MAX} bytes")
+        return body
 
     @classmethod
     def from_body_untrusted(cls, untrusted: bytes) -> Self:
