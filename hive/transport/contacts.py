@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hive.transport.addresses import Address
-from hive.transport.packets import TAG_BYTES, Ends
+from hive.transport.packets import TAG_BYTES
 from hive.transport.replay import ReplayWindow
 from hive.trust.sealing import DatagramKey, directed_key, shared_key
 from hive.wire.ids import Inception, PeerId
@@ -35,8 +35,8 @@ def agree(own_id: PeerId, own: DatagramKey, their_id: PeerId, their_key: bytes) 
 class Contact:
     """One admitted peer. Without `keys` it was never reached and is only known.
 
-    `counter` numbers what we seal to it; it starts at an ordinal of this boot times 2^32, so it
-    never repeats under these keys, even when the contact was forgotten meanwhile.
+    `counter` numbers what we seal to it; it starts above the ordinal of the newest handshake of
+    this boot, so it never repeats under these keys, even when the contact was forgotten meanwhile.
     `address` is where it proved to receive; `path` is a candidate with its pending challenge.
     """
 
@@ -55,15 +55,6 @@ class Contact:
     challenge_at_us: int = 0
     call_at_us: int = 0
     held: list[tuple[int, bytes]] = field(default_factory=list)
-
-    def outward_ends(self, own_id: PeerId, own_boot: int) -> Ends:
-        """The names in front of what we seal to it."""
-        return Ends(own_id, self.peer_id, own_boot, self.boot)
-
-    def next_counter(self) -> int:
-        """The number of the next datagram to it."""
-        self.counter += 1
-        return self.counter
 
 
 class ContactTable:

@@ -140,9 +140,9 @@ def reset(nonce: bytes) -> bytes:
     return _TYPE[RESET] + nonce
 
 
-def conversation_untrusted(datagram: bytes, *, bytes_min: int) -> bytes:
+def conversation_untrusted(datagram: bytes) -> bytes:
     """The conversation of a first-contact datagram; raises `MalformedFrame` when it is short."""
-    if len(datagram) < bytes_min:
+    if len(datagram) < _BODY_AT:
         raise MalformedFrame("a first-contact datagram is too short")
     return datagram[1:_BODY_AT]
 
@@ -181,6 +181,15 @@ def page_untrusted(datagram: bytes) -> tuple[int, int, bytes]:
     return number, count, datagram[_BODY_AT + 2 :]
 
 
-def body_untrusted(datagram: bytes) -> bytes:
-    """What follows the conversation."""
+def want_untrusted(datagram: bytes) -> int:
+    """The page that a WANT asks for; raises `MalformedFrame`."""
+    if len(datagram) != _BODY_AT + 1:
+        raise MalformedFrame("a want has a wrong length")
+    return datagram[_BODY_AT]
+
+
+def confirm_untrusted(datagram: bytes) -> bytes:
+    """Nonce and box of a CONFIRM; raises `MalformedFrame`."""
+    if len(datagram) != CONFIRM_BYTES:
+        raise MalformedFrame("a confirm has a wrong length")
     return datagram[_BODY_AT:]
