@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Annotated, Self
 
 from kademlia.node import Node
 
-from hive.wire.codec import Integer, Octets, Text
+from hive.wire.codec import Integer, Text, decode_untrusted, encode
 from hive.wire.ids import PEER_ID_BYTES, Inception, PeerId
 from hive.wire.schema import Part, part
 
@@ -29,13 +29,28 @@ class Address(Part):
     tls_port: Annotated[int, Integer(0, PORT_MAX)]
 
 
-@part
-@dataclass(frozen=True, slots=True)
-class Pointer(Part):
-    """An unverified claim that a peer listens at an address; it proves nothing."""
+POINTER_BYTES_MIN = PEER_ID_BYTES + 1
+POINTER_BYTES_MAX = PEER_ID_BYTES + HOST_BYTES_MAX + 16
 
-    peer: Annotated[PeerId, Octets(PEER_ID_BYTES, PEER_ID_BYTES)]
-    address: Address
+
+def pointer_to(peer: PeerId, address: Address) -> bytes:
+    """An unverified claim that a peer listens at an address: its id, then the address.
+
+    It stays bytes until somebody wants to follow it, because most pointers in answers are to
+    peers already known.
+    """
+    return peer + encode(address.to_plain())
+
+
+def split_pointer_untrusted(untrusted: bytes) -> tuple[PeerId, bytes]:
+    """The peer that a pointer names, and its address still untrusted."""
+    return PeerId(untrusted[:PEER_ID_BYTES]), untrusted[PEER_ID_BYTES:]
+
+
+def address_from_untrusted(untrusted: bytes) -> Address:
+    """The address part of a pointer; raises `MalformedFrame`."""
+    plain = decode_untrusted(untrusted, Address.SHAPE, bytes_max=POINTER_BYTES_MAX)
+    return Address.from_plain(plain)
 
 
 def subnet_of(host: str) -> str:
@@ -77,6 +92,7 @@ class Contact(Node):  # type: ignore[misc]  # kademlia carries no types
     ip: str = field(init=False, repr=False, compare=False)
     port: int = field(init=False, repr=False, compare=False)
     subnet: str = field(init=False, repr=False, compare=False)
+    pointer: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         first = self.addresses[0]
@@ -86,6 +102,7 @@ class Contact(Node):  # type: ignore[misc]  # kademlia carries no types
             ip=first.host,
             port=first.udp_port,
             subnet=subnet_of(first.host),
+            pointer=pointer_to(self.peer, first),
         )
 
     def same_home_as(self, node: Node) -> bool:
@@ -94,20 +111,21 @@ class Contact(Node):  # type: ignore[misc]  # kademlia carries no types
 
     def heard(self, now_us: int, rtt_us: int = 0) -> Self:
         """It gave a sign of life."""
-        return replace(self, fails=0, heard_at=now_us, rtt_us=rtt_us or self.rtt_us)
+        return self._with(fails=0, heard_at=now_us, rtt_us=rtt_us or self.rtt_us)
 
     def failed(self) -> Self:
         """One more exchange with it failed."""
-        return replace(self, fails=self.fails + 1)
+        return self._with(fails=self.fails + 1)
 
-    def updated_by(self, newer: Contact) -> Self:
-        """Addresses and sequence of `newer` unless its record is older; standing of both."""
+    def updated_by(self, newer: Contact) -> Contact:
+        """The newer addresses, unless that record is older; the standing gained so far."""
         if newer.sequence < self.sequence:
             return self
-        return replace(
-            self, org=newer.org, addresses=newer.addresses, sequence=newer.sequence, fails=0
-        )
+        return newer._with(rtt_us=self.rtt_us, heard_at=self.heard_at)
 
-    def to_pointer(self) -> Pointer:
-        """What others are told of it."""
-        return Pointer(self.peer, self.addresses[0])
+    def _with(self, **changes: int) -> Self:
+        """A copy with another standing; cheaper than `replace`, as nothing is derived anew."""
+        changed = object.__new__(type(self))
+        changed.__dict__.update(self.__dict__)
+        changed.__dict__.update(changes)
+        return changed

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeAlias
 
+from hive.errors import MalformedFrame
 from hive.protocol.discovery.config import DiscoveryConfig
-from hive.protocol.discovery.contact import Contact, to_integer
+from hive.protocol.discovery.contact import Contact, address_from_untrusted, to_integer
 from hive.protocol.discovery.events import (
     DiscoveryEffect,
     Introduce,
@@ -232,17 +233,28 @@ class Errands:
         if errand.has_found:
             return self._next_stage(number, now, is_late=False) if errand.reading else []
         effects: list[DiscoveryEffect] = []
-        for candidate in errand.lookup.next_queries():
-            contact = self._table.contact(candidate.id)
-            if contact is not None:
-                self._ask(number, errand, candidate, contact, now, effects)
-            elif candidate.id not in self._introductions:
-                due_at = now.monotonic_us + self._config.introduction_timeout_us
-                self._introductions[candidate.id] = due_at
-                effects.append(Introduce(candidate.id, candidate.pointer.address))
+        while candidates := errand.lookup.next_queries():
+            for candidate in candidates:
+                contact = self._table.contact(candidate.id)
+                if contact is not None:
+                    self._ask(number, errand, candidate, contact, now, effects)
+                elif candidate.id not in self._introductions:
+                    self._introduce(errand, candidate, now, effects)
         if errand.lookup.is_done:
             effects += self._next_stage(number, now, is_late=False)
         return effects
+
+    def _introduce(
+        self, errand: Errand, candidate: Candidate, now: Now, effects: list[DiscoveryEffect]
+    ) -> None:
+        try:
+            address = address_from_untrusted(candidate.untrusted_address)
+        except MalformedFrame:
+            errand.lookup.failed(candidate.id)
+            return
+        due_at = now.monotonic_us + self._config.introduction_timeout_us
+        self._introductions[candidate.id] = due_at
+        effects.append(Introduce(candidate.id, address))
 
     def _ask(
         self,

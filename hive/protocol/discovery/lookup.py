@@ -30,7 +30,7 @@ from kademlia.node import Node
 
 from hive.protocol.discovery.bucket import ID_BITS
 from hive.protocol.discovery.config import DiscoveryConfig
-from hive.protocol.discovery.contact import Contact, Pointer, to_integer
+from hive.protocol.discovery.contact import Contact, split_pointer_untrusted, to_integer
 from hive.protocol.discovery.shortlist import Candidate, Shortlist, Standing
 from hive.wire.ids import PeerId
 
@@ -101,7 +101,7 @@ class Lookup:
         self._paths = [Path(self.target, alpha, config) for _ in range(path_count)]
         for index, contact in enumerate(start):
             path = self._paths[index % path_count]
-            path.shortlist.push(Candidate(contact.to_pointer(), None, contact))
+            path.shortlist.push(Candidate(contact.peer, b"", None, contact))
 
     @property
     def is_done(self) -> bool:
@@ -122,7 +122,7 @@ class Lookup:
         path = self._claims.get(peer)
         return path.open.get(peer) if path is not None else None
 
-    def answered(self, peer: PeerId, untrusted_pointers: Sequence[Pointer]) -> bool:
+    def answered(self, peer: PeerId, untrusted_pointers: Sequence[bytes]) -> bool:
         """Takes the (last) answer of a peer; False, and it has failed, where it is absurd."""
         if not self.learnt(peer, untrusted_pointers):
             self.failed(peer)
@@ -131,19 +131,20 @@ class Lookup:
         candidate.standing = Standing.ANSWERED
         return True
 
-    def learnt(self, peer: PeerId, untrusted_pointers: Sequence[Pointer]) -> bool:
+    def learnt(self, peer: PeerId, untrusted_pointers: Sequence[bytes]) -> bool:
         """Takes pointers that an open query's peer named; False where they are absurd."""
-        distances = [to_integer(p.peer) ^ self.target.long_id for p in untrusted_pointers]
+        named = [split_pointer_untrusted(pointer) for pointer in untrusted_pointers]
+        distances = [to_integer(named_peer) ^ self.target.long_id for named_peer, _ in named]
         if any(first >= second for first, second in pairwise(distances)):
             return False
-        if self._blame.get(peer, 0) < self._config.bad_pointers_max:
-            self._claims[peer].shortlist.push(
-                [
-                    Candidate(pointer, peer)
-                    for pointer, distance in zip(untrusted_pointers, distances, strict=True)
-                    if pointer.peer not in (self._own, peer) and self._is_plausible(distance)
-                ][: self._config.k]
-            )
+        if self._blame.get(peer, 0) >= self._config.bad_pointers_max:
+            return True
+        shortlist = self._claims[peer].shortlist
+        for (named_peer, address), distance in zip(named, distances, strict=True):
+            if shortlist.has_met(named_peer) or named_peer in (self._own, peer):
+                continue
+            if self._is_plausible(distance):
+                shortlist.push(Candidate(named_peer, address, peer))
         return True
 
     def failed(self, peer: PeerId) -> None:

@@ -13,14 +13,15 @@ cookie; the 3x rule before that is the transport's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeAlias, TypeVar
 
 from hive.errors import MalformedFrame
 from hive.protocol.discovery.config import DATAGRAM_BYTES_MAX
-from hive.protocol.discovery.contact import Pointer
+from hive.protocol.discovery.contact import POINTER_BYTES_MAX, POINTER_BYTES_MIN
 from hive.protocol.discovery.records import KEY_BYTES, SignedRecord
-from hive.wire.codec import Flag, Integer, Octets, decode_untrusted, encode
+from hive.wire.codec import Array, Flag, Integer, Octets, decode_untrusted, encode
 from hive.wire.schema import Many, Part, part
 
 POINTERS_MAX = 32
@@ -28,6 +29,9 @@ RECORDS_MAX = 16
 SKIP_MAX = 255
 
 RequestId = Annotated[int, Integer()]
+Pointers = Annotated[
+    tuple[bytes, ...], Array(Octets(POINTER_BYTES_MIN, POINTER_BYTES_MAX), POINTERS_MAX)
+]
 
 
 @part
@@ -66,7 +70,7 @@ class Found(Part):
 
     KIND: ClassVar[int] = 4
     request: RequestId
-    pointers: Annotated[tuple[Pointer, ...], Many(POINTERS_MAX)]
+    pointers: Pointers
     has_more: Annotated[bool, Flag()]
 
 
@@ -90,7 +94,7 @@ class Records(Part):
     KIND: ClassVar[int] = 6
     request: RequestId
     records: Annotated[tuple[SignedRecord, ...], Many(RECORDS_MAX)]
-    pointers: Annotated[tuple[Pointer, ...], Many(POINTERS_MAX)]
+    pointers: Pointers
     has_more_records: Annotated[bool, Flag()]
     has_more_pointers: Annotated[bool, Flag()]
 
@@ -122,7 +126,7 @@ Message: TypeAlias = Request | Answer
 _MESSAGES: dict[int, type[Message]] = {
     m.KIND: m for m in (Ping, Pong, Find, Found, Read, Records, Store, Stored)
 }
-P = TypeVar("P", bound=Part)
+T = TypeVar("T")
 
 
 class _MessageShape:
@@ -151,14 +155,23 @@ def decode_message_untrusted(untrusted: bytes) -> Message:
     return _MESSAGES[plain[0]].from_plain(plain[1:])
 
 
-def fitting(parts: list[P], count_max: int, bytes_max: int) -> tuple[tuple[P, ...], int]:
-    """The first parts that fit into `bytes_max`, and the bytes they take."""
-    taken: list[P] = []
+def fitting(
+    items: list[T], size: Callable[[T], int], count_max: int, bytes_max: int
+) -> tuple[tuple[T, ...], int]:
+    """The first items that fit into `bytes_max`, and the bytes they take."""
     used = 0
-    for item in parts[:count_max]:
-        size = len(encode(item.to_plain()))
-        if used + size > bytes_max:
-            break
-        taken.append(item)
-        used += size
-    return tuple(taken), used
+    for index, item in enumerate(items[:count_max]):
+        if used + size(item) > bytes_max:
+            return tuple(items[:index]), used
+        used += size(item)
+    return tuple(items[:count_max]), used
+
+
+def pointer_size(pointer: bytes) -> int:
+    """What a pointer takes in an answer."""
+    return len(pointer) + 2
+
+
+def record_size(signed: SignedRecord) -> int:
+    """What a record takes in an answer, at most."""
+    return len(signed.body) + len(signed.signature) + 6

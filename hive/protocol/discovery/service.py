@@ -14,7 +14,7 @@ from typing import assert_never
 
 from hive.errors import MalformedFrame
 from hive.protocol.discovery.config import DATAGRAM_BYTES_MAX, DiscoveryConfig
-from hive.protocol.discovery.contact import Pointer, to_integer
+from hive.protocol.discovery.contact import to_integer
 from hive.protocol.discovery.messages import (
     POINTERS_MAX,
     RECORDS_MAX,
@@ -30,6 +30,8 @@ from hive.protocol.discovery.messages import (
     Stored,
     encode_message,
     fitting,
+    pointer_size,
+    record_size,
 )
 from hive.protocol.discovery.records import KeyBook, Opened, SignedRecord, open_untrusted
 from hive.protocol.discovery.storage import Kept, RecordStore, StoreVerdict
@@ -170,14 +172,14 @@ class Service:
 
     def _find(self, sender: PeerId, request: Find) -> Found:
         named = self._named(sender, request.target)[request.skip :]
-        pointers, _ = fitting(named, POINTERS_MAX, _ANSWER_BYTES)
+        pointers, _ = fitting(named, pointer_size, POINTERS_MAX, _ANSWER_BYTES)
         return Found(request.request, pointers, len(pointers) < len(named))
 
     def _read(self, sender: PeerId, request: Read, now: Now) -> Records:
         held = [kept.opened.signed for kept in self.live(request.key, now)][request.skip_records :]
-        records, used = fitting(held, RECORDS_MAX, _RECORD_BYTES)
+        records, used = fitting(held, record_size, RECORDS_MAX, _RECORD_BYTES)
         named = self._named(sender, request.key)[request.skip_pointers :]
-        pointers, _ = fitting(named, POINTERS_MAX, _ANSWER_BYTES - used)
+        pointers, _ = fitting(named, pointer_size, POINTERS_MAX, _ANSWER_BYTES - used)
         return Records(
             request.request,
             records,
@@ -186,13 +188,13 @@ class Service:
             len(pointers) < len(named),
         )
 
-    def _named(self, sender: PeerId, target: bytes) -> list[Pointer]:
+    def _named(self, sender: PeerId, target: bytes) -> list[bytes]:
         nearest = self._table.nearest(
             to_integer(target),
             self._config.k,
             lambda contact: contact.fails == 0 and contact.peer != sender,
         )
-        return [contact.to_pointer() for contact in nearest]
+        return [contact.pointer for contact in nearest]
 
     def _store(self, sender: PeerId, request: Store, now: Now) -> Send | Verify:
         judged = self._judge(sender, request.signed, now)

@@ -13,7 +13,7 @@ from enum import Enum, auto
 
 from kademlia.node import Node, NodeHeap
 
-from hive.protocol.discovery.contact import Contact, Pointer, to_integer
+from hive.protocol.discovery.contact import Contact, to_integer
 from hive.wire.ids import PeerId
 
 
@@ -30,16 +30,15 @@ class Standing(Enum):
 class Candidate(Node):  # type: ignore[misc]  # kademlia carries no types
     """A peer that a lookup may ask; `source` is who named it (None: our own table)."""
 
-    pointer: Pointer
+    id: PeerId
+    untrusted_address: bytes
     source: PeerId | None
     contact: Contact | None = None
     standing: Standing = Standing.KNOWN
     pages: int = 0
-    id: PeerId = field(init=False)
     long_id: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.id = self.pointer.peer
         self.long_id = to_integer(self.id)
 
 
@@ -57,7 +56,7 @@ class Shortlist(NodeHeap):  # type: ignore[misc]  # kademlia carries no types
     def push(self, nodes: Candidate | list[Candidate]) -> None:
         """Adds candidates that are neither held nor removed; the farthest fall off."""
         for node in nodes if isinstance(nodes, list) else [nodes]:
-            if node.id in self._held or node.id in self._removed:
+            if self.has_met(node.id):
                 continue
             self._held[node.id] = node
             insort(self.heap, (self.node.distance_to(node), node), key=lambda pair: pair[0])
@@ -83,6 +82,10 @@ class Shortlist(NodeHeap):  # type: ignore[misc]  # kademlia carries no types
     def get_node(self, node_id: PeerId) -> Candidate | None:
         """The candidate of that id."""
         return self._held.get(node_id)
+
+    def has_met(self, peer: PeerId) -> bool:
+        """Whether the peer is held or was removed."""
+        return peer in self._held or peer in self._removed
 
     def walk(self) -> list[Candidate]:
         """Every candidate held, nearest first, visible or not."""

@@ -14,6 +14,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Callable, MutableMapping
 from heapq import nsmallest
+from itertools import islice
 
 from kademlia.node import Node
 from kademlia.routing import RoutingTable
@@ -105,16 +106,18 @@ class Table(RoutingTable):  # type: ignore[misc]  # kademlia carries no types
         self, position: int, count: int, is_wanted: Callable[[Contact], bool]
     ) -> list[Contact]:
         """The `count` nearest wanted contacts of buckets and siblings, nearest first."""
-        found: dict[PeerId, Contact] = {}
+        pool = dict(self.siblings)
+        nearest: list[Contact] = []
         for bucket in sorted(
             self.buckets,
             key=lambda held: (held.range[0] ^ position) >> held.free_bits << held.free_bits,
         ):
-            if len(found) >= count:
+            pool.update(bucket.nodes)
+            nearest += filter(is_wanted, bucket.nodes.values())
+            if len(nearest) >= count:
                 break
-            found.update((p, c) for p, c in bucket.nodes.items() if is_wanted(c))
-        found.update((p, c) for p, c in self.siblings.items() if is_wanted(c))
-        return nsmallest(count, found.values(), key=lambda held: held.long_id ^ position)
+        ordered = sorted(pool.values(), key=lambda held: held.long_id ^ position)
+        return list(islice(filter(is_wanted, ordered), count))
 
     def network_bits(self) -> int:
         """About log2 of the number of peers, from the density around our own id."""

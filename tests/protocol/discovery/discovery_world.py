@@ -206,7 +206,8 @@ class World:
     def tell(self, resident: Resident, event: DiscoveryEvent) -> None:
         if not resident.is_alive:
             return
-        self._trace.update(f"{self.now_us} {resident.peer.hex()} {event!r}\n".encode())
+        said = event.untrusted_payload if isinstance(event, Received) else repr(event).encode()
+        self._trace.update(b"%d %b %b" % (self.now_us, resident.peer, said))
         if isinstance(event, Received) and self.liar is not None:
             lies = self.liar(resident, event)
             if lies is not None:
