@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol
 
-from hive.memory.delta import Delta, Header
+from hive.memory.delta import Delta, Header, Kind
 from hive.memory.log import Head, Held, State
 from hive.wire.clock import Hlc
 from hive.wire.ids import DeltaId, Digest, Inception, RecordId
@@ -43,8 +43,10 @@ class Forget:
     namespace: str = ""
 
     def binds(self, header: Header) -> bool:
-        """Whether it forgets the target whose header this is."""
+        """Whether it forgets the target whose header this is; a forget cannot be forgotten."""
         if self.namespace and self.namespace != header.namespace:
+            return False
+        if header.kind == Kind.FORGET:
             return False
         return self.is_any or self.author == header.author
 

@@ -35,8 +35,9 @@ class SwimConfig:
     """An unconfirmed suspicion waits this many times the shortest. 1–10."""
     confirmations: int = 3
     """Further accusers that bring a suspicion to its shortest; `helpers` may nack at once. 0–5."""
-    accusers_per_org_max: int = 3
-    """Accusers of one org that count; 1 where orgs do not trust each other."""
+    accusers_per_org_max: int = 4
+    """Accusers of one org that count. Less keeps one org from hurrying a suspicion alone, and
+    slows detection in cells of few orgs; `confirmations + 1` sets no bound."""
     accusations_burst: int = 16
     """Accusations one accuser (or we) may make at once before the refill limits it."""
     accusation_refill_us: int = 4 * SECOND_US
@@ -99,7 +100,7 @@ class SwimConfig:
             nack_timeout_us=420 * MILLISECOND_US,
             suspicion_multiplier_milli=2_000,
             suspicion_floor_us=4 * SECOND_US,
-            accusers_per_org_max=1,
+            accusers_per_org_max=2,
             reap_after_us=24 * HOUR_US,
         )
 

@@ -160,7 +160,7 @@ class Judge:
             cell.tell(MemberDied(peer, member.incarnation))
             if not any(said.standing == Standing.DEAD for said in member.accusations):
                 own = cell.own.peer
-                self._sign(Statement(own, peer, Standing.DEAD, member.incarnation))
+                self._sign(Statement.of(own, peer, Standing.DEAD, member.incarnation))
 
     def reap(self) -> None:
         """Forgets who has been gone for long."""
@@ -321,7 +321,7 @@ class Judge:
 
     def _own_statement(self, standing: Standing) -> Statement:
         own = self._cell.own.peer
-        return Statement(own, own, standing, self._cell.incarnation)
+        return Statement.of(own, own, standing, self._cell.incarnation)
 
     def _accusation(self, subject: PeerId, standing: Standing) -> Statement | None:
         """Our accusation of a live member, unless we made it or made too many."""
@@ -334,7 +334,7 @@ class Judge:
         if not cell.accusers.take(own, cell.now_us):
             cell.tally.over_budget += 1
             return None
-        return Statement(own, subject, standing, member.incarnation)
+        return Statement.of(own, subject, standing, member.incarnation)
 
     def _sign(self, statement: Statement, nack_to: tuple[PeerId, int] | None = None) -> None:
         cell = self._cell

@@ -55,6 +55,13 @@ class Statement(Record):
     standing: Annotated[int, _SAID]
     incarnation: Annotated[int, Integer(1, INCARNATION_MAX)]
 
+    @classmethod
+    def of(
+        cls, author: PeerId, subject: PeerId, standing: Standing, incarnation: int
+    ) -> Statement:
+        """The statement, its standing as the plain integer that the wire knows."""
+        return cls(author, subject, int(standing), incarnation)
+
     def id(self) -> Digest:
         """What the author signs under the label of the record."""
         return self.id_of(self.to_body())

@@ -162,7 +162,7 @@ class View:
     def entries_between(self, low: PeerId, high: PeerId) -> list[Entry]:
         """The lines of a summary: members that signed an incarnation, the gone ones too."""
         return [
-            Entry(member.peer, member.incarnation, member.standing)
+            Entry(member.peer, member.incarnation, int(member.standing))
             for member in self.between(low, high)
             if member.proof is not None
         ]
