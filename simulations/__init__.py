@@ -1,0 +1,1 @@
+"""The virtual world in which the shipped peers run under seeded faults; empty until it is built."""
