@@ -37,9 +37,8 @@ from hive.trust import checks, links
 from hive.trust.capability import Capability
 from hive.trust.envelope import Signed
 from hive.trust.keys import PublicKey
-from hive.trust.links import Case, Known
+from hive.trust.links import DATED, IDENTITIES, Case, Known
 from hive.trust.records import (
-    AgentRecord,
     IssuerRecord,
     NodeRecord,
     OrgRecord,
@@ -86,6 +85,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step("9.6", Reason.REGION_OUTSIDE, checks.region_outside),
     Step("9.6", Reason.REVOKES_BEYOND, checks.revokes_beyond),
     Step("9.6", Reason.FRESHNESS_NOT_NAMED, checks.freshness_not_named),
+    Step("9.6", Reason.SIGNER_REVOKED, checks.signer_revoked),
     Step("9.7", Reason.WRONG_GENERATION, checks.wrong_generation),
     Step("9.7", Reason.BROKEN_COMMITMENT, checks.broken_commitment),
     Step("9.7", Reason.WRONG_INCEPTION, checks.wrong_inception),
@@ -163,16 +163,12 @@ def walk(leaf: RecordId, known: Known) -> Chain | None:
     return _chain_along(path, org.record)
 
 
-_DATED: Final = (RootRecord, OrgRecord, IssuerRecord, NodeRecord, AgentRecord, SessionRecord)
-_IDENTITY: Final = (OrgRecord, IssuerRecord, NodeRecord, AgentRecord)
-
-
 def _chain_along(path: Sequence[Signed[Record]], org: OrgRecord) -> Chain | None:
     leaf = path[-1]
     holder = path[-2] if isinstance(leaf.record, SessionRecord) else leaf
     identity = holder.record
-    dated = [link.record for link in path if isinstance(link.record, _DATED)]
-    if not isinstance(identity, _IDENTITY) or not isinstance(leaf.record, _DATED):
+    dated = [link.record for link in path if isinstance(link.record, DATED)]
+    if not isinstance(identity, IDENTITIES) or not isinstance(leaf.record, DATED):
         return None
     return Chain(
         leaf=leaf.id,
@@ -203,6 +199,6 @@ def _issuer_of(path: Sequence[Signed[Record]]) -> Inception:
 
 def _subject(link: Signed[Record]) -> Subject:
     record = link.record
-    if isinstance(record, _IDENTITY):
+    if isinstance(record, IDENTITIES):
         return Subject(record.LABEL, record.inception, record.generation)
     return Subject(record.LABEL, link.id, 0)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Final
 
 from hive.trust import links
 from hive.trust.capability import Capability, are_narrower, are_within, is_narrower_place
 from hive.trust.envelope import Signed
 from hive.trust.keys import PublicKey, verify
-from hive.trust.links import Case, Requirement
+from hive.trust.links import DATED, IDENTITIES, Case, Requirement
 from hive.trust.records import (
     AgentRecord,
     FreshnessRecord,
@@ -23,16 +22,12 @@ from hive.trust.records import (
     OrgRecord,
     RevocationRecord,
     RootRecord,
-    SessionRecord,
     inception,
 )
 from hive.trust.revocation import seal_root
 from hive.wire.clock import HLC_AHEAD_MS_MAX
 from hive.wire.ids import Inception
 from hive.wire.schema import Record
-
-_DATED: Final = (RootRecord, OrgRecord, IssuerRecord, NodeRecord, AgentRecord, SessionRecord)
-_IDENTITY: Final = (OrgRecord, IssuerRecord, NodeRecord, AgentRecord)
 
 
 def foreign_federation(case: Case) -> str | None:
@@ -47,7 +42,7 @@ def foreign_federation(case: Case) -> str | None:
 def empty_life(case: Case) -> str | None:
     """A life begins before it ends."""
     record = case.record
-    if isinstance(record, _DATED) and record.not_before_ms >= record.not_after_ms:
+    if isinstance(record, DATED) and record.not_before_ms >= record.not_after_ms:
         return "it ends before it begins"
     return None
 
@@ -55,7 +50,7 @@ def empty_life(case: Case) -> str | None:
 def life_too_long(case: Case) -> str | None:
     """No record outlives the maximum of its kind."""
     record = case.record
-    if not isinstance(record, _DATED):
+    if not isinstance(record, DATED):
         return None
     life_ms = record.not_after_ms - record.not_before_ms
     life_ms_max = links.LIVES_MS_MAX[type(record)]
@@ -65,7 +60,7 @@ def life_too_long(case: Case) -> str | None:
 def not_yet_valid(case: Case) -> str | None:
     """Nothing is taken in from more than the tolerated skew ahead."""
     record = case.record
-    at_ms = record.not_before_ms if isinstance(record, _DATED) else getattr(record, "at_ms", 0)
+    at_ms = record.not_before_ms if isinstance(record, DATED) else getattr(record, "at_ms", 0)
     ahead_ms: int = at_ms - case.now_ms
     return f"it begins in {ahead_ms} ms" if ahead_ms > HLC_AHEAD_MS_MAX else None
 
@@ -106,7 +101,7 @@ def signed_outside_life(case: Case) -> str | None:
     if not isinstance(record, RevocationRecord | FreshnessRecord) or signer is None:
         return None
     dates = signer.record
-    if isinstance(dates, _DATED) and dates.not_before_ms <= record.at_ms <= dates.not_after_ms:
+    if isinstance(dates, DATED) and dates.not_before_ms <= record.at_ms <= dates.not_after_ms:
         return None
     return "its signer did not live at its date"
 
@@ -145,7 +140,7 @@ def unreachable_threshold(case: Case) -> str | None:
 
 def foreign_signature(case: Case) -> str | None:
     """Only keys that the record needs have signed it, so its envelope cannot be padded."""
-    allowed = _digests(key for need in links.requirements(case) for key in need.keys)
+    allowed = _digests(key for need in case.requirements for key in need.keys)
     for entry in case.signed.signatures:
         if entry.key_digest not in allowed:
             return f"key {entry.key_digest.hex()[:12]} is not one of its signers"
@@ -154,7 +149,7 @@ def foreign_signature(case: Case) -> str | None:
 
 def threshold_not_met(case: Case) -> str | None:
     """Enough different keys have signed."""
-    for need in links.requirements(case):
+    for need in case.requirements:
         count = len(_signers(case.signed, need))
         if count < need.threshold:
             return f"{count} of {need.threshold} of {need.what}"
@@ -163,7 +158,7 @@ def threshold_not_met(case: Case) -> str | None:
 
 def holders_not_distinct(case: Case) -> str | None:
     """Enough different organisations hold the root keys that signed."""
-    for need in links.requirements(case):
+    for need in case.requirements:
         holders = dict.fromkeys(
             need.holders[i] for i in _signers(case.signed, need) if need.holders
         )
@@ -258,7 +253,7 @@ def revokes_beyond(case: Case) -> str | None:
     if not isinstance(record, RevocationRecord) or signer is None:
         return None
     own = signer.record
-    if isinstance(own, _IDENTITY) and own.inception == record.subject:
+    if isinstance(own, IDENTITIES) and own.inception == record.subject:
         if not isinstance(own, OrgRecord):
             return "nobody but an org revokes itself"
         if record.generation > own.generation:
@@ -281,19 +276,27 @@ def freshness_not_named(case: Case) -> str | None:
     return None
 
 
+def signer_revoked(case: Case) -> str | None:
+    """A statement about now needs an issuer that is not ended now; all else keeps its past."""
+    if not isinstance(case.record, FreshnessRecord) or case.signer is None:
+        return None
+    ended = case.known.is_signer_revoked(case.signer.id)
+    return "its issuer is revoked" if ended else None
+
+
 def wrong_generation(case: Case) -> str | None:
     """Roots come one version at a time; generation and predecessor fit each other."""
     record = case.record
     if isinstance(record, RootRecord):
         return _wrong_root_number(record, case.signer)
-    if not isinstance(record, _IDENTITY):
+    if not isinstance(record, IDENTITIES):
         return None
     if case.previous is None:
         if record.previous:
             return "its predecessor's id is malformed"
         return "a later generation names no predecessor" if record.generation else None
     previous = case.previous.record
-    if type(previous) is not type(record) or not isinstance(previous, _IDENTITY):
+    if type(previous) is not type(record) or not isinstance(previous, IDENTITIES):
         return f"its predecessor is a {previous.LABEL}"
     if record.generation in (max(previous.generation, 1), previous.generation + 1):
         return None
@@ -310,10 +313,10 @@ def _wrong_root_number(record: RootRecord, signer: Signed[Record] | None) -> str
 def broken_commitment(case: Case) -> str | None:
     """A new generation reveals what the old one committed to; a renewal changes no key."""
     record = case.record
-    if not isinstance(record, _IDENTITY) or case.previous is None:
+    if not isinstance(record, IDENTITIES) or case.previous is None:
         return None
     previous = case.previous.record
-    if links.is_rotation(case):
+    if links.is_rotation(record, previous):
         digests, threshold = links.commitment_of(previous)
         revealed = [key for key in links.keys_of(record) if key.digest in digests]
         return None if len(revealed) >= threshold else "the committed keys are not revealed"
@@ -326,11 +329,11 @@ def broken_commitment(case: Case) -> str | None:
 def wrong_inception(case: Case) -> str | None:
     """Generation 0 hashes to its inception; later ones carry their predecessor's."""
     record = case.record
-    if not isinstance(record, _IDENTITY):
+    if not isinstance(record, IDENTITIES):
         return None
     if case.previous is not None:
         previous = case.previous.record
-        same = isinstance(previous, _IDENTITY) and previous.inception == record.inception
+        same = isinstance(previous, IDENTITIES) and previous.inception == record.inception
         return None if same else "it continues another identity"
     org = b"" if isinstance(record, OrgRecord) else record.org
     digests, _ = links.commitment_of(record)
@@ -364,7 +367,7 @@ def quota_exceeded(case: Case) -> str | None:
 
 def forged_signature(case: Case) -> str | None:
     """Every signature verifies under the strict profile."""
-    keys = _digests(key for need in links.requirements(case) for key in need.keys)
+    keys = _digests(key for need in case.requirements for key in need.keys)
     for entry in case.signed.signatures:
         key = keys.get(entry.key_digest)
         if key and not verify(key, case.record.LABEL, case.signed.subject, entry.octets):

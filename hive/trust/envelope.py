@@ -84,10 +84,16 @@ def parse_untrusted(untrusted: bytes) -> Signed[Record]:
     digests = [entry.key_digest for entry in signatures]
     if digests != sorted(set(digests)):
         raise MalformedFrame("signatures are not sorted by key, or a key appears twice")
-    cls = _BY_LABEL.get(_label_of(body))
+    record = parse_body_untrusted(body)
+    return Signed(record, body, signatures, RecordId(record.id_of(body)))
+
+
+def parse_body_untrusted(untrusted: bytes) -> Record:
+    """Decodes the body of any trust record by its label, or raises `MalformedFrame`."""
+    cls = _BY_LABEL.get(_label_of(untrusted))
     if cls is None:
         raise MalformedFrame("the record's label is unknown")
-    return Signed(cls.from_body_untrusted(body), body, signatures, RecordId(cls.id_of(body)))
+    return cls.from_body_untrusted(untrusted)
 
 
 def _label_of(body: bytes) -> str:

@@ -25,6 +25,12 @@ from hive.trust.records import (
 from hive.wire.ids import DIGEST_BYTES, FederationId, Inception, RecordId
 from hive.wire.schema import Record
 
+DATED: Final = (RootRecord, OrgRecord, IssuerRecord, NodeRecord, AgentRecord, SessionRecord)
+"""The kinds that have a life; the others have a moment."""
+
+IDENTITIES: Final = (OrgRecord, IssuerRecord, NodeRecord, AgentRecord)
+"""The kinds that begin, continue or rotate an identity of their own."""
+
 LIVES_MS_MAX: Final[dict[type[Record], int]] = {
     RootRecord: records.ROOT_LIFE_MS,
     OrgRecord: records.ORG_LIFE_MS,
@@ -62,6 +68,9 @@ class Known(Protocol):
     def newest_root(self) -> Signed[RootRecord] | None:
         """The root in force."""
 
+    def is_signer_revoked(self, record_id: RecordId) -> bool:
+        """Whether a known revocation ends the chain of a signing record."""
+
     def is_sound(self, key: PublicKey) -> bool:
         """The point check, remembered."""
 
@@ -83,6 +92,11 @@ class Case:
     def record(self) -> Record:
         """The record itself."""
         return self.signed.record
+
+    @property
+    def requirements(self) -> tuple[Requirement, ...]:
+        """Whose signatures it needs, and how many."""
+        return requirements(self.record, self.signer, self.previous)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,30 +179,25 @@ def org_of(signed: Signed[Record]) -> bytes | None:
     return None
 
 
-def is_rotation(case: Case) -> bool:
+def is_rotation(record: Record, previous: Record) -> bool:
     """Whether the record opens a new generation and so reveals committed keys."""
-    match case.record, case.previous:
-        case (
-            (OrgRecord() | IssuerRecord() | NodeRecord() | AgentRecord()) as record,
-            Signed(
-                record=(OrgRecord() | IssuerRecord() | NodeRecord() | AgentRecord()) as previous
-            ),
-        ):
-            return record.generation == previous.generation + 1
-    return False
+    if not isinstance(record, IDENTITIES) or not isinstance(previous, IDENTITIES):
+        return False
+    return record.generation == previous.generation + 1
 
 
-def requirements(case: Case) -> tuple[Requirement, ...]:
+def requirements(
+    record: Record, signer: Signed[Record] | None, previous: Signed[Record] | None
+) -> tuple[Requirement, ...]:
     """Whose signatures the record needs, and how many."""
-    record = case.record
     if isinstance(record, RootRecord) and not record.number:
         return (_of_root("its own keys", record),)
-    found = [_of_signer(case.signer)]
-    if isinstance(record, RootRecord) and case.signer is not None:
-        if isinstance(case.signer.record, RootRecord):
-            found.append(_committed_roots(record, case.signer.record))
-    elif is_rotation(case) and case.previous is not None:
-        found.append(_committed(record, case.previous.record))
+    found = [_of_signer(signer)]
+    if isinstance(record, RootRecord) and signer is not None:
+        if isinstance(signer.record, RootRecord):
+            found.append(_committed_roots(record, signer.record))
+    elif previous is not None and is_rotation(record, previous.record):
+        found.append(_committed(record, previous.record))
     return tuple(found)
 
 

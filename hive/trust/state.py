@@ -160,6 +160,11 @@ class TrustState:
         shelf = self._shelves.get(org)
         return shelf.node_count(apart_from, enough) if shelf else 0
 
+    def is_signer_revoked(self, record_id: RecordId) -> bool:
+        """Whether the chain of a signing record is ended by a known revocation."""
+        chain = self.chain_of(record_id)
+        return chain is None or self.is_revoked(chain)
+
     # Admission.
 
     def admit(self, untrusted: bytes, now_ms: int) -> Verdict:
@@ -215,10 +220,8 @@ class TrustState:
         if newest is not None:
             if newest.id == signed.id:
                 return None
-            if (signed.record.index, signed.record.at_ms) <= (
-                newest.record.index,
-                newest.record.at_ms,
-            ):
+            index, at_ms = newest.record.index, newest.record.at_ms
+            if signed.record.index <= index or signed.record.at_ms < at_ms:
                 return TrustRefusal(Reason.STALE, f"index {newest.record.index} is known")
         self._freshness[signed.record.issuer] = signed
         return None

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     REGION_OUTSIDE = "region_outside"
     REVOKES_BEYOND = "revokes_beyond"
     FRESHNESS_NOT_NAMED = "freshness_not_named"
+    SIGNER_REVOKED = "signer_revoked"
     WRONG_GENERATION = "wrong_generation"
     BROKEN_COMMITMENT = "broken_commitment"
     WRONG_INCEPTION = "wrong_inception"
