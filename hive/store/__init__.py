@@ -1,8 +1,17 @@
 """Floor 6: adapters that keep what peers prove.
 
-Implements the ports of `hive.protocol.ports`; may import everything below it and lmdb.
+Implements the ports of `hive.protocol.ports`; may import everything below it, and lmdb.
 
-    memory_store   the contract in dictionaries, and the model for the others
+    memory_store   the contract in dictionaries, and the model for the other
     outlook        judges a batch for the memory store before it is touched
+    lmdb_store     the store that lasts: opening, configuration, commit
+    lmdb_reader    its questions, each from one snapshot
+    writer         its one thread: group commit and who is told what
+    ledger         the writes of one transaction, log and indexes together
+    layout         tables, keys, values, schema version and migrations
+    entries        how one delta is kept
+    paths          audit paths, kept once a tree
+    lock           one process to a directory
+    integrity      looks at a file before LMDB maps it
     faults         disk errors as the family's errors, with hints
 """

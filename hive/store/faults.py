@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 from typing import Final
+
+import lmdb
 
 from hive.errors import StoreError
 
@@ -22,6 +25,12 @@ DAMAGED_HINT: Final = (
     "with 'hive restore', or move these away and let peers refill an empty store"
 )
 
+_DAMAGE: Final = (
+    lmdb.CorruptedError,
+    lmdb.InvalidError,
+    lmdb.PageNotFoundError,
+    lmdb.VersionMismatchError,
+)
 _DISK_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -31,7 +40,18 @@ def full() -> StoreFull:
 
 
 def fault_of(error: Exception) -> StoreError:
-    """The family's form of an operating system's error."""
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
-        return StoreFull(f"the disk is full: {error.strerror}", hint=DISK_HINT)
+    """The family's form of an error of LMDB or the operating system."""
+    if isinstance(error, lmdb.MapFullError):
+        return full()
+    if _is_disk_full(error):
+        return StoreFull("the disk is full", hint=DISK_HINT)
+    if isinstance(error, _DAMAGE):
+        return StoreError(f"the store is damaged: {error}", hint=DAMAGED_HINT)
     return StoreError(f"the store failed: {error}", hint="run 'hive doctor'")
+
+
+def _is_disk_full(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _DISK_FULL
+    # py-lmdb keeps the number of a system error only in the text
+    return any(os.strerror(number) in str(error) for number in _DISK_FULL)
