@@ -51,6 +51,11 @@ class DigestExchange:
             phase = self._cell.stream.below(self._cell.config.digest_interval_us)
             self._offers_at = self._cell.now_us + phase
 
+    def delay(self, by_us: int) -> None:
+        """Moves the next offer: we were not listening for that long."""
+        if self._offers_at is not None:
+            self._offers_at += by_us
+
     def tick(self) -> None:
         """Offers our digest to one member, when it is time."""
         cell = self._cell

@@ -59,6 +59,13 @@ class Relays:
         self._cell.send(relay.requester, Ack(relay.sequence, relay.subject, known, ()))
         return True
 
+    def delay(self, by_us: int) -> None:
+        """Moves every relay: we were not listening for that long."""
+        for relay in self._relays.values():
+            relay.nack_at += by_us
+            if relay.retry_at is not None:
+                relay.retry_at += by_us
+
     def tick(self) -> None:
         """Retries once, then nacks."""
         now = self._cell.now_us

@@ -179,8 +179,10 @@ class Swim:
             return
         cell.tally.stalls += 1
         cell.health.worsen()
-        cell.suspicions.delay(late)
-        self._prober.delay(late)
+        for part in (cell.suspicions, self._prober, self._relays, self._exchange):
+            part.delay(late)
+        if self._gossip_at is not None:
+            self._gossip_at += late
 
     def _introduce(self, introduction: Introduction) -> None:
         cell, peer = self._cell, introduction.peer
