@@ -25,6 +25,7 @@ from hive.store.layout import (
     number_key,
     number_of,
     position_key,
+    space_name,
     split_time_key,
     time_key,
     under,
