@@ -1,0 +1,234 @@
+"""Asks peers for what they have and we lack: pieces of chains, and deltas by id.
+
+One ask at a time a peer, of at most `ask_deltas_max` deltas. When it was answered the fetcher
+waits until ingress has taken the deltas (or `settle_us` passed) before it asks on: the slower of
+network and ingress sets the pace. A chain is asked of one peer at a time. What was asked and not
+taken (refused, quarantined, withheld) is not asked of the same peer again for `fruitless_us`
+unless the peer's head has changed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from hive.protocol.messages import ID_COUNT_MAX, WantDeltas
+from hive.protocol.ports import StoreReader
+from hive.protocol.reconciliation.config import ReconciliationConfig
+from hive.protocol.reconciliation.messages import (
+    PREVIOUS_BYTES,
+    ChainRange,
+    Served,
+    WantChains,
+)
+from hive.wire.clock import MonotonicUs
+from hive.wire.ids import Digest, PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Positions of a chain that a peer holds and we lack, or must see because they fork."""
+
+    namespace: str
+    chain: Digest
+    first: int
+    last: int
+    their_head: bytes
+    is_fork: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """How many deltas of a namespace that were asked of a peer are now in the log."""
+
+    peer: PeerId
+    namespace: str
+    count: int
+
+
+_UNSET = MonotonicUs(0)
+
+
+class _Stage(Enum):
+    IDLE = "idle"
+    ASKED = "asked"
+    SETTLING = "settling"
+
+
+@dataclass(slots=True)
+class _Fetch:
+    waiting: deque[Gap] = field(default_factory=deque)
+    stage: _Stage = _Stage.IDLE
+    ask: int = 0
+    gaps: tuple[Gap, ...] = ()
+    deadline: MonotonicUs = _UNSET
+    has_progress: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is asked and nothing waits."""
+        return self.stage is _Stage.IDLE and not self.waiting
+
+
+@dataclass(slots=True)
+class Advance:
+    """What became of fetches: asks to send, deltas taken, and peers of whom all was asked."""
+
+    asks: list[tuple[PeerId, WantChains]] = field(default_factory=list)
+    taken: list[Taken] = field(default_factory=list)
+    finished: list[PeerId] = field(default_factory=list)
+
+
+class Fetcher:
+    """The asks of every peer, bounded."""
+
+    def __init__(self, config: ReconciliationConfig, reader: StoreReader) -> None:
+        self._config = config
+        self._reader = reader
+        self._fetches: dict[PeerId, _Fetch] = {}
+        self._busy: dict[Digest, PeerId] = {}
+        self._fruitless: dict[bytes, tuple[bytes, MonotonicUs]] = {}
+        self._asks = 0
+        self.timed_out_count = 0
+        self.dropped_count = 0
+
+    @property
+    def deadline(self) -> MonotonicUs | None:
+        """When the next ask or settling runs out."""
+        pending = [
+            fetch.deadline for fetch in self._fetches.values() if fetch.stage is not _Stage.IDLE
+        ]
+        return min(pending, default=None)
+
+    def add(self, peer: PeerId, gap: Gap, now_us: MonotonicUs) -> bool:
+        """Queues a gap to be asked of a peer; False where that would be in vain or is under way."""
+        if gap.chain in self._busy or self._is_fruitless(peer + gap.chain, gap.their_head, now_us):
+            return False
+        fetch = self._fetches.setdefault(peer, _Fetch())
+        if len(fetch.waiting) >= self._config.asks_waiting_max:
+            self.dropped_count += 1
+            return False
+        self._busy[gap.chain] = peer
+        fetch.waiting.append(gap)
+        return True
+
+    def want_ids(
+        self, peer: PeerId, ids: Sequence[bytes], now_us: MonotonicUs
+    ) -> WantDeltas | None:
+        """Asks for deltas by id, but for those asked of this peer a short while ago."""
+        fresh = [id for id in ids[:ID_COUNT_MAX] if self.is_first_time(peer + id, now_us)]
+        return WantDeltas(tuple(fresh)) if fresh else None
+
+    def served(self, peer: PeerId, answer: Served, now_us: MonotonicUs) -> None:
+        """Takes the end of an answer; what was not reached goes back to the front of the queue."""
+        fetch = self._fetches.get(peer)
+        if fetch is None or fetch.stage is not _Stage.ASKED or answer.ask != fetch.ask:
+            return
+        index = min(answer.index, len(fetch.gaps))
+        done, rest = list(fetch.gaps[:index]), list(fetch.gaps[index:])
+        if rest and rest[0].first < answer.sequence <= rest[0].last:
+            done.append(replace(rest[0], last=answer.sequence - 1))
+            rest[0] = replace(rest[0], first=answer.sequence)
+        fetch.waiting.extendleft(reversed(rest))
+        fetch.gaps = tuple(done)
+        fetch.stage = _Stage.SETTLING
+        fetch.deadline = MonotonicUs(now_us + self._config.settle_us)
+
+    def advance(self, now_us: MonotonicUs) -> Advance:
+        """Moves every fetch on as far as store and time allow."""
+        result = Advance()
+        for peer, fetch in self._fetches.items():
+            if fetch.stage is _Stage.ASKED and now_us >= fetch.deadline:
+                self.timed_out_count += 1
+                self._release(fetch)
+            if fetch.stage is _Stage.SETTLING and self._is_settled(fetch, now_us):
+                self._settle(peer, fetch, now_us, result)
+            if fetch.stage is _Stage.IDLE and fetch.waiting:
+                result.asks.append((peer, self._next_ask(fetch, now_us)))
+        for peer in [peer for peer, fetch in self._fetches.items() if fetch.is_over]:
+            if self._fetches.pop(peer).has_progress:
+                result.finished.append(peer)
+        return result
+
+    def is_first_time(self, key: bytes, now_us: MonotonicUs) -> bool:
+        """Whether something was not said under this key for `fruitless_us`; notes that it is."""
+        if self._is_fruitless(key, b"", now_us):
+            return False
+        self._note_fruitless(key, b"", now_us)
+        return True
+
+    def forget(self, peer: PeerId) -> None:
+        """Drops what was asked of a peer that is gone."""
+        if (fetch := self._fetches.pop(peer, None)) is not None:
+            self._release(fetch)
+
+    def want(self, gap: Gap) -> ChainRange:
+        """A gap as it is asked for, with the beginning of the id held before it."""
+        held = self._reader.at(gap.chain, gap.first - 1) if gap.first > 1 else None
+        previous = held[:PREVIOUS_BYTES] if held is not None and not gap.is_fork else b""
+        return ChainRange(gap.chain, gap.first, gap.last, previous)
+
+    def _next_ask(self, fetch: _Fetch, now_us: MonotonicUs) -> WantChains:
+        left, gaps = self._config.ask_deltas_max, list[Gap]()
+        while fetch.waiting and left > 0:
+            gap = fetch.waiting.popleft()
+            if gap.last - gap.first >= left:
+                fetch.waiting.appendleft(replace(gap, first=gap.first + left))
+                gap = replace(gap, last=gap.first + left - 1)
+            left -= gap.last - gap.first + 1
+            gaps.append(gap)
+        self._asks += 1
+        fetch.stage, fetch.ask, fetch.gaps = _Stage.ASKED, self._asks, tuple(gaps)
+        fetch.deadline = MonotonicUs(now_us + self._config.ask_timeout_us)
+        return WantChains(self._asks, tuple(self.want(gap) for gap in gaps))
+
+    def _is_settled(self, fetch: _Fetch, now_us: MonotonicUs) -> bool:
+        if now_us >= fetch.deadline:
+            return True
+        return bool(fetch.gaps) and self._lacks(fetch.gaps[-1]) == 0
+
+    def _lacks(self, gap: Gap) -> int:
+        head = self._reader.head(gap.chain)
+        return max(0, gap.last - max(head.sequence if head else 0, gap.first - 1))
+
+    def _settle(self, peer: PeerId, fetch: _Fetch, now_us: MonotonicUs, result: Advance) -> None:
+        if not fetch.gaps:
+            self._release(fetch)
+            return
+        refused: dict[Digest, None] = {}
+        for gap in fetch.gaps:
+            lacking = self._lacks(gap)
+            taken = 0 if gap.is_fork else gap.last - gap.first + 1 - lacking
+            if taken:
+                fetch.has_progress = True
+                result.taken.append(Taken(peer, gap.namespace, taken))
+            if lacking or gap.is_fork:
+                refused[gap.chain] = None
+                self._note_fruitless(peer + gap.chain, gap.their_head, now_us)
+        if refused:
+            fetch.waiting = deque(gap for gap in fetch.waiting if gap.chain not in refused)
+        still_waiting = {gap.chain: None for gap in fetch.waiting}
+        self._free(gap.chain for gap in fetch.gaps if gap.chain not in still_waiting)
+        fetch.stage, fetch.gaps = _Stage.IDLE, ()
+
+    def _release(self, fetch: _Fetch) -> None:
+        self._free(gap.chain for gap in (*fetch.gaps, *fetch.waiting))
+        fetch.waiting.clear()
+        fetch.stage, fetch.gaps = _Stage.IDLE, ()
+
+    def _free(self, chains: Iterable[Digest]) -> None:
+        for chain in chains:
+            self._busy.pop(chain, None)
+
+    def _is_fruitless(self, key: bytes, their_head: bytes, now_us: MonotonicUs) -> bool:
+        known = self._fruitless.get(key)
+        return known is not None and known[0] == their_head and now_us < known[1]
+
+    def _note_fruitless(self, key: bytes, their_head: bytes, now_us: MonotonicUs) -> None:
+        self._fruitless.pop(key, None)
+        if len(self._fruitless) >= self._config.fruitless_max:
+            del self._fruitless[next(iter(self._fruitless))]
+        until = MonotonicUs(now_us + self._config.fruitless_us)
+        self._fruitless[key] = (their_head, until)
