@@ -205,9 +205,14 @@ class StoreReader(Protocol):
         """Held deltas in order of arrival, from behind a row: what projections replay.
 
         A row that was truncated is skipped; one that was forgotten appears with an empty body.
-        A delta moves to a new row when its body arrives, when a void becomes live and when it is
-        forgotten, so that who replays from its last row misses none of these. Rows are therefore
-        places in the feed and not names: projections key by id and replace what they hold.
+        A delta keeps its row while it has a body. It moves to a new row when a missing body
+        arrives or a void becomes live, so that who replays from its last row misses neither.
+        """
+
+    def erased_rows(self, row: Row, count_max: int) -> tuple[Row, ...]:
+        """Rows behind `row`, ascending, whose delta was live here and was forgotten or truncated.
+
+        What projections must no longer hold, also where they were not told in time.
         """
 
     def last_row(self) -> Row:

@@ -14,6 +14,7 @@ nothing but rows. A body has its own table, so erasing it leaves the header wher
     by_author   author, chain digest -> nothing
     times       namespace number, hlc, delta id -> state
     missing     row -> delta id
+    erased      row that was live and was forgotten or truncated -> nothing
     forgets     target, forgetting id -> forget
     forks       id -> fork proof
     records     order of admission -> envelope
@@ -76,6 +77,7 @@ class Tables:
     by_author: Any
     times: Any
     missing: Any
+    erased: Any
     forgets: Any
     forks: Any
     records: Any

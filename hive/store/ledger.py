@@ -141,18 +141,15 @@ class Ledger:
         self._put(times, entry[:STATE_BYTES], tables.times)
 
     def _put_body(self, write: PutBody) -> None:
+        """The delta moves to the end of the log, where projections come by."""
         row = self._get(write.delta, self._tables.ids)
-        if row is not None and write.body and self._get(row, self._tables.missing) is not None:
-            self._move(row, write.delta, State.LIVE, write.body)
-
-    def _move(self, row: bytes, id: DeltaId, state: State, body: bytes) -> None:
-        """Takes an entry from its row to the end of the log, with another state or body."""
-        entry = bytes((state,)) + self._txn.pop(row, db=self._tables.log)[STATE_BYTES:]
-        self._delete(row, self._tables.bodies)
+        if row is None or not write.body or self._get(row, self._tables.missing) is None:
+            return
+        entry = self._txn.pop(row, db=self._tables.log)
         self._delete(row, self._tables.missing)
         _, header = identity_in(entry)
         number, _ = self._chain(header.chain) or (0, None)
-        self._give_row(id, header, entry, body, number)
+        self._give_row(write.delta, header, entry, write.body, number)
 
     # forgets
 
@@ -164,8 +161,19 @@ class Ledger:
         row = self._get(forget.target, self._tables.ids)
         if row is None or self._state_of(row) is not State.LIVE:
             return
-        if forget.binds(identity_in(self._txn.get(row, db=self._tables.log))[1]):
-            self._move(row, forget.target, State.FORGOTTEN, b"")
+        entry = self._txn.get(row, db=self._tables.log)
+        _, header = identity_in(entry)
+        if forget.binds(header):
+            self._erase(row)
+            state = bytes((State.FORGOTTEN,))
+            self._put(row, state + entry[STATE_BYTES:], self._tables.log)
+            times = time_key(self._space(header.namespace), header.hlc, forget.target)
+            self._put(times, state, self._tables.times)
+
+    def _erase(self, row: bytes) -> None:
+        self._delete(row, self._tables.bodies)
+        self._delete(row, self._tables.missing)
+        self._put(row, b"", self._tables.erased)
 
     def _is_bound(self, delta: Delta) -> bool:
         kept = under(self._txn, self._tables.forgets, delta.id)
@@ -190,9 +198,10 @@ class Ledger:
 
     def _drop(self, position: bytes) -> None:
         row = self._txn.pop(position, db=self._tables.positions)
-        id, header = identity_in(self._txn.pop(row, db=self._tables.log))
-        self._delete(row, self._tables.bodies)
-        self._delete(row, self._tables.missing)
+        entry = self._txn.pop(row, db=self._tables.log)
+        id, header = identity_in(entry)
+        if entry[0] == State.LIVE:
+            self._erase(row)
         self._delete(id, self._tables.ids)
         space = self._space(header.namespace)
         self._delete(time_key(space, header.hlc, id), self._tables.times)

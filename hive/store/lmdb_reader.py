@@ -198,6 +198,13 @@ class LmdbReader:
             page = zip(range(count_max), cursor, strict=False)
             return [entries.unpack(key, value) for _, (key, value) in page]
 
+    def erased_rows(self, row: Row, count_max: int) -> tuple[Row, ...]:
+        with Snapshot(self._env) as txn, txn.cursor(db=self._tables.erased) as cursor:
+            if not cursor.set_range(number_key(row + 1)):
+                return ()
+            page = zip(range(count_max), cursor.iternext(values=False), strict=False)
+            return tuple(Row(number_of(key)) for _, key in page)
+
     def last_row(self) -> Row:
         with Snapshot(self._env) as txn:
             return Row(load_counters(txn, self._tables).row)

@@ -58,6 +58,7 @@ class MemoryStore:
         self._heads_by: dict[str | Inception, dict[Digest, Head]] = {}
         self._times: dict[str, list[tuple[int, DeltaId]]] = {}
         self._missing: dict[DeltaId, None] = {}
+        self._erased: dict[int, None] = {}
         self._forgets: dict[DeltaId, dict[DeltaId, Forget]] = {}
         self._forks: dict[Digest, KeptFork] = {}
         self._records: dict[bytes, bytes] = {}
@@ -136,15 +137,20 @@ class MemoryStore:
             return
         held = self._rows[row]
         if held.state is State.LIVE and forget.binds(held.delta.header):
-            self._take_row(row)
-            self._give_row(replace(held.delta, body=b""), State.FORGOTTEN)
+            bare = replace(held.delta, body=b"")
+            self._bytes_used += _bytes_of(bare) - _bytes_of(held.delta)
+            self._rows[row] = Held(row, bare, State.FORGOTTEN)
+            self._missing.pop(forget.target, None)
+            self._erased[row] = None
 
     def _truncate(self, write: Truncate) -> None:
         chain = self._chains.get(write.chain, [])
         for id in chain[write.last_sequence :]:
             row = self._row_of[id]
-            header = self._rows[row].delta.header
+            header, state = self._rows[row].delta.header, self._rows[row].state
             self._take_row(row)
+            if state is State.LIVE:
+                self._erased[row] = None
             del self._row_of[id]
             self._ids.pop(bisect_left(self._ids, id))
             times = self._times[header.namespace]
@@ -266,6 +272,11 @@ class MemoryStore:
             if held is not None:
                 found.append(held)
         return found
+
+    def erased_rows(self, row: Row, count_max: int) -> tuple[Row, ...]:
+        erased = sorted(self._erased)
+        start = bisect_right(erased, row)
+        return tuple(Row(each) for each in erased[start : start + count_max])
 
     def last_row(self) -> Row:
         return Row(self._last_row)
