@@ -76,8 +76,13 @@ class DiscoveryConfig:
     """Peers one path may introduce or ask; at least 2 k. Bounds what liars can make us do."""
     bad_pointers_max: int = 8
     """Pointers of one answerer that may lead nowhere before the rest of them is ignored."""
-    pages_max: int = 4
-    """Pages asked of one peer in one lookup."""
+    hedge_us: int = SECOND_US // 2
+    """Age at which an open query is slow: the next candidate is asked as well; 0.2..1 s."""
+    patience_us: int = 2 * SECOND_US
+    """Age at which it is in doubt: the lookup waits for it no longer. Less hides the dead sooner
+    and misses more of the slow; above the time of the last retransmission, up to 3 s."""
+    pages_max: int = 12
+    """Pages asked of one peer in one lookup; six records a page must reach records_per_key_max."""
 
     records_max: int = 8_192
     """Records kept for others; at the cap the one farthest from us gives way."""
@@ -125,6 +130,7 @@ class DiscoveryConfig:
                 self.exchanges_max >= self.lookups_max * widest,
                 "exchanges_max must be at least lookups_max * paths * k",
             ),
+            (self.hedge_us <= self.patience_us, "hedge_us must not exceed patience_us"),
             (self.candidates_max >= 2 * self.k, "candidates_max must be at least 2 k"),
             (self.queries_max >= 2 * self.k, "queries_max must be at least 2 k"),
             (

@@ -134,6 +134,9 @@ class Errands:
         """When an errand or introduction runs out; both begin in order of time."""
         times = [errand.ends_at for errand in self._errands.values()]
         times += list(self._introductions.values())[:1]
+        for errand in self._errands.values():
+            doubt_at = None if errand.has_found else errand.lookup.doubt_at
+            times += [] if doubt_at is None else [doubt_at]
         return min(times, default=None)
 
     def begin(self, wish: Wish, now: Now) -> list[DiscoveryEffect]:
@@ -222,6 +225,11 @@ class Errands:
         late = [p for p, due_at in self._introductions.items() if due_at <= now.monotonic_us]
         for peer in late:
             effects += self.unreachable(peer, now)
+        for number, errand in list(self._errands.items()):
+            doubt_at = None if errand.has_found else errand.lookup.doubt_at
+            if doubt_at is not None and doubt_at <= now.monotonic_us:
+                errand.lookup.doubt(now.monotonic_us)
+                effects += self._advance(number, now)
         over = [n for n, errand in self._errands.items() if errand.ends_at <= now.monotonic_us]
         for number in over:
             if number in self._errands:
@@ -233,7 +241,7 @@ class Errands:
         if errand.has_found:
             return self._next_stage(number, now, is_late=False) if errand.reading else []
         effects: list[DiscoveryEffect] = []
-        while candidates := errand.lookup.next_queries():
+        while candidates := errand.lookup.next_queries(now.monotonic_us):
             for candidate in candidates:
                 contact = self._table.contact(candidate.id)
                 if contact is not None:
@@ -300,13 +308,16 @@ class Errands:
             return []
         effects: list[DiscoveryEffect] = []
         next_page: Querying | None = None
+        has_news = True
         if isinstance(answer, Records) and errand.reading is not None:
+            seen_count = errand.reading.seen_count
             checks, digests = errand.reading.take(peer, answer.records, now.wall_us)
+            has_news = errand.reading.seen_count > seen_count
             if checks:
                 attesting = Attesting(query.errand, digests)
                 effects.append(self._verifications.ask(checks, attesting))
         if isinstance(answer, Found | Records):
-            next_page = self._next_page(query, answer)
+            next_page = self._next_page(query, answer, has_news=has_news)
             candidate.pages += 1
             if next_page is not None and candidate.pages < self._config.pages_max:
                 if errand.lookup.learnt(peer, answer.pointers):
@@ -319,7 +330,9 @@ class Errands:
             errand.lookup.failed(peer)
         return effects + self._advance(query.errand, now)
 
-    def _next_page(self, query: Querying, answer: Found | Records) -> Querying | None:
+    def _next_page(
+        self, query: Querying, answer: Found | Records, *, has_news: bool
+    ) -> Querying | None:
         skip_pointers = query.skip_pointers + len(answer.pointers)
         if isinstance(answer, Found):
             wants_more = answer.has_more and bool(answer.pointers)
@@ -329,7 +342,7 @@ class Errands:
                 else None
             )
         skip_records = query.skip_records + len(answer.records)
-        more_records = answer.has_more_records and bool(answer.records)
+        more_records = answer.has_more_records and has_news
         more_pointers = answer.has_more_pointers and skip_pointers < self._config.k
         if not more_records and not (more_pointers and answer.pointers):
             return None

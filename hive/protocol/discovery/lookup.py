@@ -9,7 +9,9 @@ path only. A path keeps its candidates in order of distance and has up to alpha 
 flight. There is no barrier: every answer frees a place at once. When the beta nearest
 candidates have answered, the path is near, and it queries all of its k nearest that are left
 (the follow-up); nearer candidates learnt meanwhile join them. A path is done when its k
-nearest have answered; who fails is removed and the next candidate moves up.
+nearest have answered; who fails is removed and the next candidate moves up. Who stays silent
+for `hedge_us` is slow, and the next candidate is asked as well; after `patience_us` it is in
+doubt and not waited for. A late answer still counts.
 
 A candidate without a session must be introduced before it can be asked; that time is part of
 its query and occupies its place in flight. Whoever names peers that cannot be introduced is
@@ -24,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import nsmallest
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from kademlia.node import Node
 
@@ -46,19 +48,32 @@ class Path:
         self.open: dict[PeerId, Candidate] = {}
 
     @property
-    def is_near(self) -> bool:
-        """Whether the beta nearest have answered."""
-        nearest = self.shortlist.heap[: self._config.beta]
-        return all(candidate.standing is Standing.ANSWERED for _, candidate in nearest)
-
-    @property
     def is_done(self) -> bool:
         """Whether the k nearest have answered, or no query is left and none is open."""
         if self._queries >= self._config.queries_max and not self.open:
             return True
         return all(candidate.standing is Standing.ANSWERED for candidate in self.shortlist)
 
-    def next_queries(self, claims: dict[PeerId, Path]) -> list[Candidate]:
+    @property
+    def doubt_at(self) -> int | None:
+        """When an open query becomes slow or doubtful; queries are opened in order of time."""
+        patience_at: int | None = None
+        for candidate in self.open.values():
+            if not candidate.is_slow:
+                hedge_at = candidate.queried_at + self._config.hedge_us
+                return hedge_at if patience_at is None else min(hedge_at, patience_at)
+            if not candidate.is_doubtful and patience_at is None:
+                patience_at = candidate.queried_at + self._config.patience_us
+        return patience_at
+
+    def doubt(self, now_us: int) -> None:
+        """Marks queries that are open too long; their answers still count."""
+        for candidate in self.open.values():
+            age_us = now_us - candidate.queried_at
+            candidate.is_slow = age_us >= self._config.hedge_us
+            candidate.is_doubtful = age_us >= self._config.patience_us
+
+    def next_queries(self, claims: dict[PeerId, Path], now_us: int) -> list[Candidate]:
         """Whom to query now; claims them."""
         self.shortlist.remove(
             [
@@ -68,11 +83,17 @@ class Path:
                 and claims.get(candidate.id, self) is not self
             ]
         )
-        room = self._config.k if self.is_near else self._alpha - len(self.open)
-        room = min(room, self._config.queries_max - self._queries)
-        wanted = [c for c in self.shortlist if c.standing is Standing.KNOWN][: max(0, room)]
+        quick = (c for c in self.shortlist.walk() if not c.is_slow)
+        nearest = list(islice(quick, self._config.k))
+        if all(c.standing is Standing.ANSWERED for c in nearest[: self._config.beta]):
+            room = self._config.k
+        else:
+            room = self._alpha - sum(not c.is_slow for c in self.open.values())
+        room = max(0, min(room, self._config.queries_max - self._queries))
+        wanted = [c for c in nearest if c.standing is Standing.KNOWN][:room]
         for candidate in wanted:
             candidate.standing = Standing.INTRODUCING
+            candidate.queried_at = now_us
             claims[candidate.id] = self
             self.open[candidate.id] = candidate
         self._queries += len(wanted)
@@ -113,9 +134,20 @@ class Lookup:
         """Peers queried so far."""
         return len(self._claims)
 
-    def next_queries(self) -> list[Candidate]:
+    @property
+    def doubt_at(self) -> int | None:
+        """When an open query falls into doubt."""
+        times = [at for path in self._paths if (at := path.doubt_at) is not None]
+        return min(times, default=None)
+
+    def doubt(self, now_us: int) -> None:
+        """Gives up waiting for queries that are open too long."""
+        for path in self._paths:
+            path.doubt(now_us)
+
+    def next_queries(self, now_us: int) -> list[Candidate]:
         """Whom to introduce or ask now, path by path."""
-        return [c for path in self._paths for c in path.next_queries(self._claims)]
+        return [c for path in self._paths for c in path.next_queries(self._claims, now_us)]
 
     def candidate(self, peer: PeerId) -> Candidate | None:
         """The open query of a peer."""
@@ -129,6 +161,7 @@ class Lookup:
             return False
         candidate = self._claims[peer].open.pop(peer)
         candidate.standing = Standing.ANSWERED
+        candidate.is_slow = candidate.is_doubtful = False
         return True
 
     def learnt(self, peer: PeerId, untrusted_pointers: Sequence[bytes]) -> bool:

@@ -33,6 +33,11 @@ class Reading:
         """Whether signatures are at the driver."""
         return bool(self._pending)
 
+    @property
+    def seen_count(self) -> int:
+        """How many different records were seen: a page without news needs no next page."""
+        return len(self._seen)
+
     def take_verified(self, held: Iterable[Opened]) -> None:
         """Takes records of our own store, which were verified when they came."""
         for opened in held:

@@ -10,6 +10,7 @@ from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import islice
 
 from kademlia.node import Node, NodeHeap
 
@@ -36,6 +37,9 @@ class Candidate(Node):  # type: ignore[misc]  # kademlia carries no types
     contact: Contact | None = None
     standing: Standing = Standing.KNOWN
     pages: int = 0
+    queried_at: int = 0
+    is_slow: bool = False
+    is_doubtful: bool = False
     long_id: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -43,7 +47,10 @@ class Candidate(Node):  # type: ignore[misc]  # kademlia carries no types
 
 
 class Shortlist(NodeHeap):  # type: ignore[misc]  # kademlia carries no types
-    """Candidates in order of distance to the target, the first `maxsize` of them visible."""
+    """Candidates in order of distance to the target, the first `maxsize` of them visible.
+
+    Who is in doubt (asked long ago, silent) is held, but not visible.
+    """
 
     heap: list[tuple[int, Candidate]]
 
@@ -92,7 +99,8 @@ class Shortlist(NodeHeap):  # type: ignore[misc]  # kademlia carries no types
         return [node for _, node in self.heap]
 
     def __iter__(self) -> Iterator[Candidate]:
-        return iter([node for _, node in self.heap[: self.maxsize]])
+        trusted = (node for _, node in self.heap if not node.is_doubtful)
+        return islice(trusted, self.maxsize)
 
     def __contains__(self, node: Node) -> bool:
         return node.id in self._held

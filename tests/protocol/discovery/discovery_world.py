@@ -154,7 +154,7 @@ class World:
         self.run(until_us=self.now_us + 15_000 * MILLISECOND_US)
         return added
 
-    def nearest(self, target: bytes, count: int, *, without: PeerId = PeerId(b"")) -> list[PeerId]:
+    def nearest(self, target: bytes, count: int, *, without: bytes = b"") -> list[PeerId]:
         position = int.from_bytes(target, "big")
         alive = [r.peer for r in self.residents.values() if r.is_alive and r.peer != without]
         return sorted(alive, key=lambda p: int.from_bytes(p, "big") ^ position)[:count]
