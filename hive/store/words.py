@@ -168,7 +168,9 @@ class WordIndex:
     def remove(self, row_ids: Iterable[int]) -> None:
         """Removes rows; the commit that follows hides them."""
         for row_id in row_ids:
-            self._writing().delete_documents_by_term("row", row_id)
+            # tantivy-py's delete by term takes the number for a signed one and finds nothing
+            row = tantivy.Query.term_query(self._schema, "row", row_id)
+            self._writing().delete_documents_by_query(row)
             self._count_pending()
 
     def remove_newer(self, row_id: int) -> None:
