@@ -59,6 +59,7 @@ class Judge:
         self._cell = cell
         self._strangers = Strangers(cell)
         self._verifying: dict[Token, tuple[Signed, ...]] = {}
+        self._waiting: dict[Signed, None] = {}
         self._signing: dict[Token, _Signing] = {}
 
     # what comes in
@@ -67,7 +68,7 @@ class Judge:
         """Asks to verify what would be news; the rest of a message costs nothing."""
         fresh: list[Signed] = []
         for signed in untrusted:
-            if self._is_waiting(signed) or not self._is_introduced(sender, signed):
+            if signed in self._waiting or not self._is_introduced(sender, signed):
                 continue
             if self._is_news(signed) or _is_proven_by(fresh, signed):
                 fresh.append(signed)
@@ -78,6 +79,7 @@ class Judge:
     def verified(self, token: Token, verdicts: tuple[bool, ...]) -> None:
         """Applies what holds, if it still is news."""
         for signed, holds in zip(self._verifying.pop(token, ()), verdicts, strict=False):
+            self._waiting.pop(signed, None)
             if not holds:
                 self._cell.tally.bad_signatures += 1
             elif self._is_news(signed):
@@ -192,9 +194,6 @@ class Judge:
             return False
         return True
 
-    def _is_waiting(self, signed: Signed) -> bool:
-        return any(signed in batch for batch in self._verifying.values())
-
     def _ask_for_proof(self, sender: PeerId, signed: Signed) -> None:
         """An accusation above the incarnation that we can prove: the sender may prove it."""
         cell = self._cell
@@ -211,7 +210,7 @@ class Judge:
         if member is None or signed.is_accusation == (signed.author == signed.subject):
             return False
         if signed.subject == self._cell.own.peer:
-            return self._is_news_about_us(signed)
+            return self._is_news_about_us(signed, published=member.incarnation)
         if signed.standing == Standing.ALIVE:
             return signed.incarnation > member.incarnation
         if signed.standing == Standing.LEFT:
@@ -224,7 +223,8 @@ class Judge:
             and all(signed.author != said.author for said in member.accusations)
         )
 
-    def _is_news_about_us(self, signed: Signed) -> bool:
+    def _is_news_about_us(self, signed: Signed, published: int) -> bool:
+        """An accusation counts at a published incarnation only: none can be signed ahead."""
         ours = self._cell.incarnation
         if self._cell.is_leaving:
             return False
@@ -232,7 +232,7 @@ class Judge:
             return signed.incarnation > ours
         if signed.standing == Standing.LEFT:
             return signed.incarnation >= ours
-        return signed.incarnation == ours
+        return signed.incarnation == ours == published
 
     def _apply_within_budget(self, signed: Signed) -> None:
         cell = self._cell
@@ -355,6 +355,7 @@ class Judge:
             return
         token = cell.next_token()
         self._verifying[token] = fresh
+        self._waiting.update(dict.fromkeys(fresh))
         cell.tell(Verify(token, tuple(self._check(signed) for signed in fresh)))
 
     def _check(self, signed: Signed) -> Check:

@@ -56,9 +56,7 @@ class Statement(Record):
     incarnation: Annotated[int, Integer(1, INCARNATION_MAX)]
 
     @classmethod
-    def of(
-        cls, author: PeerId, subject: PeerId, standing: Standing, incarnation: int
-    ) -> Statement:
+    def of(cls, author: PeerId, subject: PeerId, standing: Standing, incarnation: int) -> Statement:
         """The statement, its standing as the plain integer that the wire knows."""
         return cls(author, subject, int(standing), incarnation)
 

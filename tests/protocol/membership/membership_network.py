@@ -125,9 +125,7 @@ class Network:
 
     def add(self, name: str, org: str = "org", incarnation: int = 1) -> Node:
         identity = Identity.named(name, org)
-        swim = Swim(
-            self.config, identity.introduction, seed=self.seed, incarnation=incarnation
-        )
+        swim = Swim(self.config, identity.introduction, seed=self.seed, incarnation=incarnation)
         return self._put(identity, swim)
 
     def _put(self, identity: Identity, swim: Swim) -> Node:
@@ -154,9 +152,7 @@ class Network:
             view = View(identity.peer)
             for member in members:
                 view.put(member)
-            self._put(
-                identity, Swim(self.config, identity.introduction, seed=self.seed, view=view)
-            )
+            self._put(identity, Swim(self.config, identity.introduction, seed=self.seed, view=view))
 
     def introduce(self, name: str, to: str) -> None:
         self.feed(to, Joined(self.nodes[name].identity.introduction))
@@ -169,9 +165,7 @@ class Network:
     def restart(self, name: str, incarnation: int) -> None:
         """The same identity with an empty memory."""
         old = self.nodes[name]
-        swim = Swim(
-            self.config, old.identity.introduction, seed=self.seed, incarnation=incarnation
-        )
+        swim = Swim(self.config, old.identity.introduction, seed=self.seed, incarnation=incarnation)
         self._put(old.identity, swim)
 
     def leave(self, name: str) -> None:
@@ -203,9 +197,7 @@ class Network:
                         verdicts = tuple(signature_holds(check) for check in checks)
                         events.append(Verified(token, verdicts))
                     case Sign(token, label, digest):
-                        events.append(
-                            SignatureMade(token, node.identity.signature(label, digest))
-                        )
+                        events.append(SignatureMade(token, node.identity.signature(label, digest)))
                     case _:
                         self._note(node, effect)
         self._schedule_tick(node)
