@@ -222,6 +222,7 @@ class Honoured:
     """The invite is good for this request; `is_repeat` where the very same request came before."""
 
     invite: Invite
+    request: EnrolmentRequest
     is_repeat: bool
 
 
@@ -272,17 +273,19 @@ class InviteLedger:
         return issued.invite if issued else None
 
     def spend(self, untrusted_request: bytes, now_ms: int) -> Judged:
-        """Spends the invite on an opened request (its sealed bytes), once.
+        """Opens a sealed request and spends its invite, once.
 
         The same bytes again are a retransmission and get the same answer; any others are refused.
+        Raises `MalformedFrame`, and spends nothing, where the request was not sealed with it.
         """
         named = named_invite(untrusted_request)
         issued = self._issued.get(named)
         if issued is None:
             return InviteRefusal(InviteReason.UNKNOWN, named.hex()[:12])
+        opened = open_request(issued.invite.secret, untrusted_request)
         request = digest("hive/enrolment-request", untrusted_request)
         if issued.entry.is_used and issued.entry.used_by == request:
-            return Honoured(issued.invite, True)
+            return Honoured(issued.invite, opened, True)
         if issued.entry.is_used:
             issued.entry = replace(issued.entry, refused_count=issued.entry.refused_count + 1)
             detail = f"invite for {issued.invite.name!r}, attempt {issued.entry.refused_count + 1}"
@@ -290,7 +293,7 @@ class InviteLedger:
         if now_ms > issued.invite.not_after_ms:
             return InviteRefusal(InviteReason.EXPIRED, f"invite for {issued.invite.name!r}")
         issued.entry = replace(issued.entry, is_used=True, used_by=request, used_at_ms=now_ms)
-        return Honoured(issued.invite, False)
+        return Honoured(issued.invite, opened, False)
 
     def export(self) -> tuple[bytes, ...]:
         """One body an entry, to be kept and handed to `restore`."""
