@@ -9,6 +9,8 @@ A pure machine: it imports errors, wire and `hive.protocol.machine` only, and re
 `view`             who is known, in which standing, and the digest of that
 `cell`             what the parts share: view, queue, budgets, outbox
 `judge`            statements: which are news, which hold, what they change
+`author`           what this node itself states, signed
+`strangers`        peers named but never introduced
 `prober`           one probe an interval: ping, retries, helpers, verdict
 `relays`           pings made for others, and their nacks
 `digest_exchange`  anti-entropy: 32 bytes when two views are equal

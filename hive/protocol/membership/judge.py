@@ -14,9 +14,10 @@ earlier life of ours at a higher incarnation is overtaken.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from hive.protocol.machine import Check, Sign, Token, Verify
+from hive.protocol.machine import Check, Token, Verify
+from hive.protocol.membership.author import Author
 from hive.protocol.membership.cell import Cell
 from hive.protocol.membership.events import (
     Introduction,
@@ -29,7 +30,6 @@ from hive.protocol.membership.events import (
 )
 from hive.protocol.membership.messages import (
     INCARNATION_MAX,
-    Nack,
     Pull,
     Signed,
     Standing,
@@ -44,23 +44,15 @@ ACCUSATIONS_KEPT = 8
 """Accusations kept of one member: those that count, and one more that says dead."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Signing:
-    """A statement of ours being signed; with `nack_to` it goes to that requester only."""
-
-    statement: Statement
-    nack_to: tuple[PeerId, int] | None = None
-
-
 class Judge:
     """Turns verified statements into standings, timers, gossip and news."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, cell: Cell, author: Author) -> None:
         self._cell = cell
+        self._author = author
         self._strangers = Strangers(cell)
         self._verifying: dict[Token, tuple[Signed, ...]] = {}
         self._waiting: dict[Signed, None] = {}
-        self._signing: dict[Token, _Signing] = {}
 
     # what comes in
 
@@ -87,13 +79,9 @@ class Judge:
 
     def signed(self, token: Token, signature: bytes) -> None:
         """Publishes a statement of ours, if it still is true."""
-        if (signing := self._signing.pop(token, None)) is None:
+        if (own := self._author.signed(token, signature)) is None:
             return
-        own = Signed.of(signing.statement, signature)
-        if signing.nack_to is not None:
-            requester, sequence = signing.nack_to
-            self._cell.send(requester, Nack(sequence, own.subject, (own,)))
-        elif own.subject == self._cell.own.peer:
+        if own.subject == self._cell.own.peer:
             self._publish_self(own)
         elif self._is_news(own):
             self._apply(own)
@@ -121,33 +109,6 @@ class Judge:
         """Reports a peer that nobody introduced."""
         self._strangers.report(peer, told_by)
 
-    # what we say
-
-    def say_alive(self) -> None:
-        """Signs that we are alive at our incarnation."""
-        self._sign(self._own_statement(Standing.ALIVE))
-
-    def say_left(self) -> None:
-        """Signs that we leave; from now on nothing is refuted."""
-        self._cell.is_leaving = True
-        self._sign(self._own_statement(Standing.LEFT))
-
-    def accuse(self, subject: PeerId) -> bool:
-        """Signs that we suspect a live member; whether we may and have not yet."""
-        statement = self._accusation(subject, Standing.SUSPECT)
-        if statement is None:
-            return False
-        self._sign(statement)
-        return True
-
-    def nack(self, requester: PeerId, sequence: int, subject: PeerId) -> None:
-        """Tells a requester that its subject does not answer us either, signed where we may."""
-        statement = self._accusation(subject, Standing.SUSPECT)
-        if statement is None or len(self._signing) >= self._cell.config.signatures_max:
-            self._cell.send(requester, Nack(sequence, subject, ()))
-        else:
-            self._sign(statement, nack_to=(requester, sequence))
-
     # what time does
 
     def expire(self) -> None:
@@ -161,8 +122,7 @@ class Judge:
             cell.view.put(dead)
             cell.tell(MemberDied(peer, member.incarnation))
             if not any(said.standing == Standing.DEAD for said in member.accusations):
-                own = cell.own.peer
-                self._sign(Statement.of(own, peer, Standing.DEAD, member.incarnation))
+                self._author.declare_dead(dead)
 
     def reap(self) -> None:
         """Forgets who has been gone for long."""
@@ -314,37 +274,10 @@ class Judge:
         cell.incarnation = signed.incarnation + 1
         if signed.is_accusation:
             cell.health.worsen()
-        self.say_alive()
+        self._author.say_alive()
         cell.tell(SelfRefuted(cell.incarnation))
 
     # signatures
-
-    def _own_statement(self, standing: Standing) -> Statement:
-        own = self._cell.own.peer
-        return Statement.of(own, own, standing, self._cell.incarnation)
-
-    def _accusation(self, subject: PeerId, standing: Standing) -> Statement | None:
-        """Our accusation of a live member, unless we made it or made too many."""
-        cell, member = self._cell, self._cell.view.get(subject)
-        own = cell.own.peer
-        if member is None or member.proof is None or not member.is_live or cell.is_leaving:
-            return None
-        if any(said.author == own for said in member.accusations):
-            return None
-        if not cell.accusers.take(own, cell.now_us):
-            cell.tally.over_budget += 1
-            return None
-        return Statement.of(own, subject, standing, member.incarnation)
-
-    def _sign(self, statement: Statement, nack_to: tuple[PeerId, int] | None = None) -> None:
-        cell = self._cell
-        is_about_us = statement.subject == cell.own.peer
-        if len(self._signing) >= cell.config.signatures_max and not is_about_us:
-            cell.tally.over_capacity += 1
-            return
-        token = cell.next_token()
-        self._signing[token] = _Signing(statement, nack_to)
-        cell.tell(Sign(token, Statement.LABEL, statement.id()))
 
     def _verify(self, fresh: tuple[Signed, ...]) -> None:
         cell = self._cell

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hive.protocol.membership.author import Author
 from hive.protocol.membership.cell import Cell
 from hive.protocol.membership.judge import Judge
 from hive.protocol.membership.messages import Ack, Nack, Ping, PingRequest, Signed, Standing
@@ -29,9 +30,10 @@ class _Probe:
 class Prober:
     """The order of probes and the one under way."""
 
-    def __init__(self, cell: Cell, judge: Judge) -> None:
+    def __init__(self, cell: Cell, judge: Judge, author: Author) -> None:
         self._cell = cell
         self._judge = judge
+        self._author = author
         self._order: list[PeerId] = []
         self._next = 0
         self._probe: _Probe | None = None
@@ -139,7 +141,7 @@ class Prober:
         helpers = probe.helpers or ()
         missing = len(helpers) - len(probe.nacks)
         self._cell.health.worsen(missing if helpers else 1)
-        self._judge.accuse(probe.subject)
+        self._author.accuse(probe.subject)
         for helper in helpers:
             self._judge.receive(helper, probe.nacks.get(helper, ()))
 

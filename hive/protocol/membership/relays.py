@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hive.protocol.membership.author import Author
 from hive.protocol.membership.cell import Cell
-from hive.protocol.membership.judge import Judge
 from hive.protocol.membership.messages import Ack, Nack, Ping, PingRequest
 from hive.wire.clock import MonotonicUs
 from hive.wire.ids import PeerId
@@ -23,9 +23,9 @@ class _Relay:
 class Relays:
     """Indirect pings under way, by our own sequence."""
 
-    def __init__(self, cell: Cell, judge: Judge) -> None:
+    def __init__(self, cell: Cell, author: Author) -> None:
         self._cell = cell
-        self._judge = judge
+        self._author = author
         self._relays: dict[int, _Relay] = {}
 
     @property
@@ -72,7 +72,7 @@ class Relays:
         for sequence, relay in list(self._relays.items()):
             if now >= relay.nack_at:
                 del self._relays[sequence]
-                self._judge.nack(relay.requester, relay.sequence, relay.subject)
+                self._author.nack(relay.requester, relay.sequence, relay.subject)
             elif relay.retry_at is not None and now >= relay.retry_at:
                 relay.retry_at = None
                 self._ping(sequence, relay.subject)

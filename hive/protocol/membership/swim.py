@@ -35,6 +35,7 @@ from typing import assert_never
 
 from hive.errors import MalformedFrame
 from hive.protocol.machine import Received, SignatureMade, Ticked, Verified
+from hive.protocol.membership.author import Author
 from hive.protocol.membership.cell import Cell, Tally
 from hive.protocol.membership.config import SwimConfig
 from hive.protocol.membership.digest_exchange import DigestExchange
@@ -87,9 +88,10 @@ class Swim:
     ) -> None:
         view = View(own.peer) if view is None else view
         self._cell = Cell(config, own, seed, incarnation, view)
-        self._judge = Judge(self._cell)
-        self._prober = Prober(self._cell, self._judge)
-        self._relays = Relays(self._cell, self._judge)
+        self._author = Author(self._cell)
+        self._judge = Judge(self._cell, self._author)
+        self._prober = Prober(self._cell, self._judge, self._author)
+        self._relays = Relays(self._cell, self._author)
         self._exchange = DigestExchange(self._cell, self._judge)
         self._gossip_at: int | None = None
         self._is_started = False
@@ -147,7 +149,7 @@ class Swim:
                 self._introduce(introduction)
             case LeaveRequested():
                 if not self._cell.is_leaving:
-                    self._judge.say_left()
+                    self._author.say_left()
             case Retired(peer):
                 self._judge.forget(peer)
             case _:
@@ -169,7 +171,7 @@ class Swim:
             if member.peer != cell.own.peer:
                 self._prober.insert(member.peer)
         self._exchange.start()
-        self._judge.say_alive()
+        self._author.say_alive()
 
     def _forgive_stall(self) -> None:
         """A deadline missed by a whole probe interval is our own fault, not the others'."""
