@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from heapq import nsmallest
-from itertools import islice, pairwise
+from itertools import pairwise
 
 from kademlia.node import Node
 
@@ -75,16 +75,7 @@ class Path:
 
     def next_queries(self, claims: dict[PeerId, Path], now_us: int) -> list[Candidate]:
         """Whom to query now; claims them."""
-        self.shortlist.remove(
-            [
-                candidate.id
-                for candidate in self.shortlist.walk()
-                if candidate.standing is Standing.KNOWN
-                and claims.get(candidate.id, self) is not self
-            ]
-        )
-        quick = (c for c in self.shortlist.walk() if not c.is_slow)
-        nearest = list(islice(quick, self._config.k))
+        nearest = self._nearest_quick(claims)
         if all(c.standing is Standing.ANSWERED for c in nearest[: self._config.beta]):
             room = self._config.k
         else:
@@ -98,6 +89,20 @@ class Path:
             self.open[candidate.id] = candidate
         self._queries += len(wanted)
         return wanted
+
+    def _nearest_quick(self, claims: dict[PeerId, Path]) -> list[Candidate]:
+        nearest: list[Candidate] = []
+        claimed: list[PeerId] = []
+        for _, candidate in self.shortlist.heap:
+            is_free = claims.get(candidate.id, self) is self
+            if candidate.standing is Standing.KNOWN and not is_free:
+                claimed.append(candidate.id)
+            elif not candidate.is_slow:
+                nearest.append(candidate)
+                if len(nearest) == self._config.k:
+                    break
+        self.shortlist.remove(claimed)
+        return nearest
 
 
 class Lookup:
