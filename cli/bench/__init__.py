@@ -1,0 +1,1 @@
+"""What `hive bench` measures: each figure beside its calibration, in one run."""
