@@ -22,8 +22,8 @@ from hive.protocol.reconciliation.events import (
     Effect,
     Event,
     PeerConnected,
-    ReconcileRequested,
     Reconciled,
+    ReconcileRequested,
 )
 from hive.protocol.reconciliation.reconciler import Reconciler
 from hive.store.memory_store import MemoryStore
@@ -81,7 +81,6 @@ class Replica:
     admissible: Callable[[PeerId, str], bool] = lambda peer, namespace: True
     config: ReconciliationConfig = field(default_factory=ReconciliationConfig)
     refuses: Callable[[Delta], bool] = lambda delta: False
-    withholds_body: Callable[[Delta], bool] = lambda delta: False
 
     def __post_init__(self) -> None:
         self.store = MemoryStore()
@@ -119,24 +118,31 @@ class Replica:
         changed: list[Event] = [Changed(header.namespace, header.stamp)]
         kept = delta if body else Delta(delta.id, header, delta.header_bytes, delta.proof, b"", b"")
         self.store.apply([PutDelta(kept, state)])
-        if header.kind == Kind.FORGET and delta.body and state is State.LIVE:
-            for target in ForgetBody.from_body_untrusted(delta.body).targets:
-                entry = Forget(DeltaId(target), delta.id, Inception(header.author), True)
-                self.store.apply([PutForget(entry)])
-                held = self.store.delta(DeltaId(target))
-                if held is not None:
-                    changed.append(Changed(header.namespace, held.delta.header.stamp))
+        return changed + (self._carry_out_forget(kept) if state is State.LIVE else [])
+
+    def _carry_out_forget(self, delta: Delta) -> list[Event]:
+        header = delta.header
+        if header.kind != Kind.FORGET or not delta.body:
+            return []
+        changed: list[Event] = []
+        for target in ForgetBody.from_body_untrusted(delta.body).targets:
+            entry = Forget(DeltaId(target), delta.id, Inception(header.author), True)
+            self.store.apply([PutForget(entry)])
+            held = self.store.delta(DeltaId(target))
+            if held is not None:
+                changed.append(Changed(header.namespace, held.delta.header.stamp))
         return changed
 
     def _admit_again(self, delta: Delta, state: State) -> list[Event]:
         held = self.store.delta(delta.id)
         if held is None:
             return []
-        if held.state is State.VOID and delta.body and state is State.LIVE:
+        if held.state is State.VOID and state is State.LIVE:
             self.store.apply([PutDelta(delta, State.LIVE)])
         elif delta.body and not held.delta.body:
             self.store.apply([PutBody(delta.id, delta.body)])
-        return [Changed(delta.header.namespace, delta.header.stamp)]
+        changed: list[Event] = [Changed(delta.header.namespace, delta.header.stamp)]
+        return changed + self._carry_out_forget(delta)
 
     def _admit_fork(self, delta: Delta) -> list[Event]:
         header = delta.header
@@ -155,7 +161,7 @@ class Replica:
 
     def intake(self, payload: bytes) -> list[Event] | None:
         """The composer's part: deltas and proofs go to ingress; None for other payloads."""
-        if payload[2:8] == b"deltas"[:6] and payload[1] == 0xA6:
+        if payload[2:8] == b"deltas" and payload[1] == 0xA6:
             events: list[Event] = []
             for envelope in Deltas.from_body_untrusted(payload).envelopes:
                 events += self.admit(parse_delta_untrusted(envelope))
