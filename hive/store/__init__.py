@@ -11,6 +11,8 @@ Implements the ports of `hive.protocol.ports`; may import everything below it, a
     layout         tables, keys, values, schema version and migrations
     entries        how one delta is kept
     paths          audit paths, kept once a tree
+    consistency    whether every index agrees with the log
+    backup         online copies, and their way back
     lock           one process to a directory
     integrity      looks at a file before LMDB maps it
     faults         disk errors as the family's errors, with hints

@@ -114,13 +114,14 @@ def open_tables(env: Any, *, is_writable: bool) -> Tables:
         raise StoreError("the store is empty: no tables", hint=DAMAGED_HINT)
     if not is_empty:
         _require_known_schema(env)
-    with env.begin(write=is_writable) as txn:
-        handles = (env.open_db(name.encode(), txn=txn, create=is_writable) for name in TABLE_NAMES)
-        tables = Tables(*handles)
+    if not is_writable:
+        return Tables(*(env.open_db(name.encode(), create=False) for name in TABLE_NAMES))
+    with env.begin(write=True) as txn:
+        tables = Tables(*(env.open_db(name.encode(), txn=txn) for name in TABLE_NAMES))
         if is_empty:
             txn.put(_SCHEMA_NAME, number_key(SCHEMA_VERSION), db=tables.meta)
             save_counters(txn, tables, Counters())
-        elif is_writable:
+        else:
             _migrate(txn, tables)
     return tables
 

@@ -34,9 +34,9 @@ from hive.store.layout import (
     unpack_head,
 )
 from hive.wire.clock import HLC_MAX, Hlc
-from hive.wire.ids import DIGEST_BYTES, DeltaId, Digest, Inception
+from hive.wire.ids import DIGEST_BYTES, DeltaId, Digest, Inception, RecordId
 
-_RECORD_PAGE = 256
+_PAGE = 256
 _ID_LAST = DeltaId(b"\xff" * DIGEST_BYTES)
 
 
@@ -74,6 +74,15 @@ class LmdbReader:
         self._tables = tables
         self._bytes_max = bytes_max
         self._page_bytes: int = env.stat()["psize"]
+
+    @property
+    def tables(self) -> Tables:
+        """The tables, for checks and measurements."""
+        return self._tables
+
+    def snapshot(self) -> Snapshot:
+        """A read transaction, for checks and measurements; end it soon."""
+        return Snapshot(self._env)
 
     def delta(self, id: DeltaId) -> Held | None:
         """See `StoreReader`; so for every method below."""
@@ -172,6 +181,20 @@ class LmdbReader:
             kept = under(txn, self._tables.forgets, target)
             return tuple(unpack_forget(key, value) for key, value in kept)
 
+    def forgets(self) -> Iterator[Forget]:
+        """Every kept forget, by target."""
+        after = b""
+        while page := self._forget_page(after):
+            for key, value in page:
+                after = key
+                yield unpack_forget(key, value)
+
+    def _forget_page(self, after: bytes) -> list[tuple[bytes, bytes]]:
+        with Snapshot(self._env) as txn, txn.cursor(db=self._tables.forgets) as cursor:
+            if not cursor.set_range(after + b"\0"):
+                return []
+            return [entry for _, entry in zip(range(_PAGE), cursor, strict=False)]
+
     def forks(self) -> tuple[KeptFork, ...]:
         with Snapshot(self._env) as txn, txn.cursor(db=self._tables.forks) as cursor:
             return tuple(unpack_fork(id, value) for id, value in cursor)
@@ -183,11 +206,17 @@ class LmdbReader:
                 after = number
                 yield envelope
 
+    def records_by_id(self) -> list[tuple[RecordId, bytes]]:
+        """Every kept trust record with its id, in order of admission."""
+        with Snapshot(self._env) as txn, txn.cursor(db=self._tables.record_ids) as cursor:
+            orders = sorted((order, id) for id, order in cursor)
+            return [(RecordId(id), txn.get(key, db=self._tables.records)) for key, id in orders]
+
     def _record_page(self, after: int) -> list[tuple[int, bytes]]:
         with Snapshot(self._env) as txn, txn.cursor(db=self._tables.records) as cursor:
             if not cursor.set_range(number_key(after + 1)):
                 return []
-            page = zip(range(_RECORD_PAGE), cursor, strict=False)
+            page = zip(range(_PAGE), cursor, strict=False)
             return [(number_of(key), value) for _, (key, value) in page]
 
     def rows_after(self, row: Row, count_max: int) -> Sequence[Held]:

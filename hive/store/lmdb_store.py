@@ -119,6 +119,13 @@ class LmdbStore(LmdbReader):
         """Writes and waits for the disk; raises `StoreFull`, `StoreError` or `StateError`."""
         self._writer.apply(writes)
 
+    def copy_to(self, directory: Path) -> None:
+        """Writes one consistent, compacted state into an empty directory; writing goes on."""
+        try:
+            self._env.copy(str(directory), compact=True)
+        except (lmdb.Error, OSError) as error:
+            raise fault_of(error) from None
+
     def close(self) -> None:
         """Writes what is queued, then lets go of the directory."""
         try:
