@@ -184,9 +184,9 @@ class Intake:
             outputs += self._drain(now)
         return outputs
 
-    def arrive_own(self, deltas: Sequence[Delta], now: Now) -> tuple[Token, list[Output]]:
-        """Deltas of this node's own authors; ends with `OwnConcluded` under the token given."""
-        flight = _Flight(self._next_token(), [], is_own=True)
+    def arrive_own(self, deltas: Sequence[Delta], token: Token, now: Now) -> list[Output]:
+        """Deltas of this node's own authors; ends with `OwnConcluded` under this token."""
+        flight = _Flight(token, [], is_own=True)
         outputs: list[Output] = []
         for delta in deltas:
             judgement, verdict = self._ingress.begin(Arrival(delta.to_bytes(), None), now)
@@ -196,7 +196,7 @@ class Intake:
                 outputs += self._refuse_own(flight, judgement, verdict)
         outputs += self._depart(flight)
         outputs += self._drain(now)
-        return flight.token, outputs
+        return outputs
 
     def verified(self, token: Token, verdicts: tuple[bool, ...], now: Now) -> list[Output]:
         """The signatures of a flight were checked."""

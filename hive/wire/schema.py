@@ -130,3 +130,15 @@ def record(label: str, version: int, *, bytes_max: int) -> Callable[[type[R]], t
         return cls
 
     return complete
+
+
+def label_of_untrusted(body: bytes) -> str:
+    """The label in front of a record's body, read without decoding the rest; "" where none is.
+
+    Labels are at most 31 ASCII bytes; the array in front has at most 15 or 65,535 fields.
+    """
+    start = 3 if body[:1] == b"\xdc" else 1
+    mark = body[start] if len(body) > start else 0
+    if mark >> 5 != 0b101:
+        return ""
+    return body[start + 1 : start + 1 + (mark & 0x1F)].decode("ascii", "replace")

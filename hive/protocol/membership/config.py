@@ -36,8 +36,8 @@ class SwimConfig:
     confirmations: int = 3
     """Further accusers that bring a suspicion to its shortest; `helpers` may nack at once. 0–5."""
     accusers_per_org_max: int = 4
-    """Accusers of one org that count. Less keeps one org from hurrying a suspicion alone, and
-    slows detection in cells of few orgs; `confirmations + 1` sets no bound."""
+    """Accusers of one org that count, or its even share of all that count where few orgs are
+    live. Less keeps one org from hurrying a suspicion alone, and slows detection. 1–6."""
     accusations_burst: int = 16
     """Accusations one accuser (or we) may make at once before the refill limits it."""
     accusation_refill_us: int = 4 * SECOND_US
@@ -98,8 +98,9 @@ class SwimConfig:
             ping_retry_us=320 * MILLISECOND_US,
             ping_attempts=3,
             nack_timeout_us=420 * MILLISECOND_US,
-            suspicion_multiplier_milli=2_000,
+            suspicion_multiplier_milli=1_500,
             suspicion_floor_us=4 * SECOND_US,
+            suspicion_maximum_factor=3,
             accusers_per_org_max=2,
             reap_after_us=24 * HOUR_US,
         )

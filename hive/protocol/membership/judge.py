@@ -263,7 +263,9 @@ class Judge:
             if (accuser := self._cell.view.get(said.author)) is not None:
                 org = accuser.introduction.org
                 per_org[org] = per_org.get(org, 0) + 1
-        share = self._cell.config.accusers_per_org_max
+        config = self._cell.config
+        even = -(-(config.confirmations + 1) // max(1, self._cell.view.org_count))
+        share = max(config.accusers_per_org_max, even)
         return sum(min(count, share) for count in per_org.values())
 
     def _refute(self, signed: Signed) -> None:

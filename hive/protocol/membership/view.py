@@ -20,7 +20,7 @@ from hive.protocol.membership.messages import (
     Standing,
 )
 from hive.wire.clock import MonotonicUs
-from hive.wire.ids import PEER_ID_BYTES, Digest, PeerId
+from hive.wire.ids import PEER_ID_BYTES, Digest, Inception, PeerId
 from hive.wire.randomness import Stream
 
 _LIVE = (Standing.ALIVE, Standing.SUSPECT)
@@ -81,6 +81,7 @@ class View:
         self._known: list[PeerId] = []
         self._live: list[PeerId] = []
         self._sought: list[PeerId] = []
+        self._orgs: dict[Inception, int] = {}
         self._digests: list[bytes | None] = [None] * BUCKETS
         self._root: Digest | None = None
 
@@ -98,6 +99,11 @@ class View:
         """n of all formulas: alive and suspected members, this node among them."""
         return len(self._live)
 
+    @property
+    def org_count(self) -> int:
+        """The orgs of all live members."""
+        return len(self._orgs)
+
     def get(self, peer: PeerId) -> Member | None:
         """The member, or None for a peer that nobody introduced."""
         return self._members.get(peer)
@@ -110,6 +116,8 @@ class View:
         """Adds a member or replaces what was held of it."""
         peer, before = member.peer, self._members.get(member.peer)
         self._members[peer] = member
+        self._count_org(before, -1)
+        self._count_org(member, 1)
         if before is None:
             insort(self._known, peer)
         if before is None or before.standing != member.standing:
@@ -120,8 +128,9 @@ class View:
 
     def remove(self, peer: PeerId) -> None:
         """Forgets a member."""
-        if self._members.pop(peer, None) is None:
+        if (before := self._members.pop(peer, None)) is None:
             return
+        self._count_org(before, -1)
         for order in (self._known, self._live, self._sought):
             self._place(order, peer, False)
         self._digests[bucket_of(peer)] = self._root = None
@@ -174,6 +183,14 @@ class View:
             found = hashlib.sha256(lines).digest()[:BUCKET_DIGEST_BYTES]
             self._digests[bucket] = found
         return found
+
+    def _count_org(self, member: Member | None, by: int) -> None:
+        if member is None or not member.is_live:
+            return
+        org = member.introduction.org
+        count = self._orgs.pop(org, 0) + by
+        if count:
+            self._orgs[org] = count
 
     @staticmethod
     def _place(order: list[PeerId], peer: PeerId, belongs: bool) -> None:

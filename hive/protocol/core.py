@@ -1,0 +1,106 @@
+"""What every part of a peer shares: who it is, what it knows, and how tokens find their way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from hive.protocol.bounded import BoundedMap
+from hive.protocol.budget import Budgets
+from hive.protocol.events import Effect
+from hive.protocol.freshness import Freshness
+from hive.protocol.machine import Token
+from hive.protocol.pending import PendingStore
+from hive.protocol.ports import EpochPort, StoreReader
+from hive.protocol.quarantine import Quarantine
+from hive.trust.chain import Chain
+from hive.trust.keys import PublicKey
+from hive.trust.state import TrustState
+from hive.wire.clock import MILLISECOND_US, Now
+from hive.wire.ids import Digest, FederationId, Inception, PeerId, RecordId
+from hive.wire.randomness import Stream
+
+ROUTE_COUNT_MAX = 16_384
+
+
+class CustodyPort(Protocol):
+    """Which private keys this node can sign with, by key digest."""
+
+    def holds(self, key: Digest) -> bool:
+        """Whether `SignAs` with this key will be answered."""
+
+
+@dataclass(slots=True)
+class OwnNode:
+    """This node: its identity, and the record that is its newest."""
+
+    peer: PeerId
+    inception: Inception
+    org: Inception
+    name: str
+    region: str
+    key: PublicKey
+    record: RecordId
+    boot: int
+
+
+@dataclass(slots=True)
+class Tokens:
+    """Tokens for work in flight, each with the part it belongs to and that part's own token."""
+
+    _next: int = 1
+    _routes: BoundedMap[Token, tuple[str, Token]] = field(
+        default_factory=lambda: BoundedMap(ROUTE_COUNT_MAX)
+    )
+
+    def fresh(self) -> Token:
+        """A token never used before in this process."""
+        self._next += 1
+        return Token(self._next)
+
+    def route(self, part: str, inner: Token) -> Token:
+        """An outer token that leads back to a part and its own token."""
+        outer = self.fresh()
+        self._routes.put(outer, (part, inner))
+        return outer
+
+    def resolve(self, outer: Token) -> tuple[str, Token] | None:
+        """Where an answer belongs; once."""
+        return self._routes.pop(outer)
+
+
+@dataclass(slots=True, kw_only=True)
+class Core:
+    """The state that the parts of a peer share."""
+
+    federation: FederationId
+    own: OwnNode
+    trust: TrustState
+    reader: StoreReader
+    pending: PendingStore
+    freshness: Freshness
+    quarantine: Quarantine
+    budgets: Budgets
+    epochs: EpochPort
+    custody: CustodyPort
+    stream: Stream
+    tokens: Tokens = field(default_factory=Tokens)
+    connected: dict[PeerId, None] = field(default_factory=dict)
+
+    def own_org_namespaces(self) -> tuple[str, ...]:
+        """The prefixes that this node's organisation owns."""
+        from_org = self.trust.chain_of(self.own.record)
+        if from_org is None:
+            return ()
+        org = self.trust.signed(from_org.record_ids[1])
+        return getattr(org.record, "namespaces", ()) if org else ()
+
+    def live_chain(self, record: RecordId, now: Now) -> Chain | None:
+        """The chain of a record that is valid now and not revoked."""
+        chain = self.trust.chain_of(record)
+        if chain is None or not chain.is_valid_at(now.wall_us // MILLISECOND_US):
+            return None
+        return None if self.trust.is_revoked(chain) else chain
+
+
+Effects = list[Effect]

@@ -1,0 +1,293 @@
+"""Trust records: admitted, kept, passed on, asked for; and what a revocation takes away.
+
+Roots, orgs, issuers and revocations are passed on to every connected peer when they are new
+here; nodes, agents and sessions are fetched by whoever needs them. A record whose signers are
+unknown waits in a bounded buffer while they are asked for. A revocation truncates every chain
+that it seals, in the same store transaction that keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from hive.errors import ConfigError, MalformedFrame
+from hive.memory.log import Head
+from hive.protocol.bounded import BoundedMap
+from hive.protocol.core import Core, Effects
+from hive.protocol.events import (
+    IssuersChanged,
+    Renew,
+    RetireContact,
+    SendFrame,
+    TrustNews,
+)
+from hive.protocol.messages import (
+    ID_COUNT_MAX,
+    RECORD_COUNT_MAX,
+    Records,
+    RenewalRequest,
+    RevocationList,
+    WantRecords,
+    WantRevocations,
+)
+from hive.protocol.ports import PutRecord, Truncate, Write
+from hive.trust.envelope import Signed, parse_untrusted
+from hive.trust.records import (
+    AgentRecord,
+    FreshnessRecord,
+    IssuerRecord,
+    NodeRecord,
+    OrgRecord,
+    RevocationRecord,
+    RootRecord,
+)
+from hive.trust.verdicts import Admitted, Sealed, TrustRefusal, Unknown
+from hive.wire.clock import MILLISECOND_US, Now
+from hive.wire.ids import Inception, PeerId, RecordId, peer_id
+from hive.wire.schema import Record
+
+_PASSED_ON = (RootRecord, OrgRecord, IssuerRecord, RevocationRecord)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordkeepingConfig:
+    """Bounds of record exchange."""
+
+    orphan_count_max: int = 512
+    """Records that wait for their signers. More survives odd orders, less bounds memory."""
+    record_bytes_per_message: int = 1024 * 1024
+    """Bytes of records in one answer. Sane: 64 KiB–4 MiB."""
+
+    def __post_init__(self) -> None:
+        if min(self.orphan_count_max, self.record_bytes_per_message) < 1:
+            raise ConfigError("recordkeeping needs positive bounds")
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of a list of envelopes."""
+
+    outcomes: list[str] = field(default_factory=list)
+    admitted: list[RecordId] = field(default_factory=list)
+    statements: list[Signed[FreshnessRecord]] = field(default_factory=list)
+    writes: list[Write] = field(default_factory=list)
+    effects: Effects = field(default_factory=list)
+
+
+class Recordkeeping:
+    """The part of a peer that keeps trust records."""
+
+    def __init__(
+        self, core: Core, config: RecordkeepingConfig, refused: Callable[[PeerId, RecordId], None]
+    ) -> None:
+        self._core = core
+        self._config = config
+        self._refused = refused
+        self._orphans: BoundedMap[RecordId, bytes] = BoundedMap(config.orphan_count_max)
+        self.agents: dict[Inception, RecordId] = {}
+
+    def recover(self, now: Now) -> None:
+        """Rebuilds the trust state from what the store kept; every record is verified again."""
+        for envelope in self._core.reader.records():
+            verdict = self._core.trust.admit(envelope, now.wall_us // MILLISECOND_US)
+            if isinstance(verdict, Admitted):
+                self._note(verdict.signed)
+
+    def take(self, envelopes: Sequence[bytes], sender: PeerId | None, now: Now) -> Taken:
+        """Admits records from a peer, from custody or from an operator."""
+        taken = Taken()
+        fresh: list[Signed[Record]] = []
+        queue = list(envelopes)
+        while queue:
+            self._take_one(queue.pop(0), sender, now, taken, fresh)
+            if not queue and fresh[len(taken.admitted) :]:
+                taken.admitted += [signed.id for signed in fresh[len(taken.admitted) :]]
+                queue = self._adopt()
+        for signed in fresh:
+            taken.writes.append(PutRecord(signed.id, signed.to_bytes()))
+            taken.writes += self._consequences(signed)
+        taken.effects += self._tell(fresh, sender)
+        return taken
+
+    def _take_one(
+        self,
+        envelope: bytes,
+        sender: PeerId | None,
+        now: Now,
+        taken: Taken,
+        fresh: list[Signed[Record]],
+    ) -> None:
+        try:
+            signed = parse_untrusted(envelope)
+        except MalformedFrame as error:
+            taken.outcomes.append(str(error))
+            self._blame(sender, now)
+            return
+        is_known = self._core.trust.signed(signed.id) is not None
+        match self._core.trust.admit(envelope, now.wall_us // MILLISECOND_US):
+            case Admitted(kept):
+                taken.outcomes.append("admitted")
+                if isinstance(kept.record, FreshnessRecord):
+                    taken.statements.append(
+                        Signed(kept.record, kept.body, kept.signatures, kept.id)
+                    )
+                elif not is_known:
+                    fresh.append(kept)
+                    self._note(kept)
+            case Unknown(missing):
+                taken.outcomes.append("waiting")
+                self._orphans.put(signed.id, envelope)
+                if sender is not None:
+                    taken.effects.append(SendFrame(sender, WantRecords(missing).to_body()))
+            case TrustRefusal(reason, detail, step):
+                taken.outcomes.append(f"{reason.value} at {step}: {detail}")
+                taken.effects.append(TrustNews(signed.record.LABEL, reason.value, sender))
+                if sender is not None and reason.value not in ("stale", "full", "not_yet_valid"):
+                    self._refused(sender, signed.id)
+                    self._blame(sender, now)
+
+    def _blame(self, sender: PeerId | None, now: Now) -> None:
+        if sender is not None:
+            self._core.budgets.blame(sender, now.monotonic_us)
+
+    def _adopt(self) -> list[bytes]:
+        """Every orphan once more: a signer may have come."""
+        orphans = self._orphans.items()
+        for record, _ in orphans:
+            self._orphans.pop(record)
+        return [envelope for _, envelope in orphans]
+
+    def _note(self, signed: Signed[Record]) -> None:
+        record = signed.record
+        if isinstance(record, AgentRecord) and self._core.custody.holds(record.key.digest):
+            self.agents[Inception(record.inception)] = self._newest(record, signed.id)
+        if isinstance(record, NodeRecord) and record.inception == self._core.own.inception:
+            self._core.own.record = self._newest_own(record, signed.id)
+
+    def _newest(self, record: AgentRecord, found: RecordId) -> RecordId:
+        before = self.agents.get(Inception(record.inception))
+        known = self._core.trust.signed(before) if before else None
+        if known is None or not isinstance(known.record, AgentRecord):
+            return found
+        return found if _rank(record) >= _rank(known.record) else known.id
+
+    def _newest_own(self, record: NodeRecord, found: RecordId) -> RecordId:
+        known = self._core.trust.signed(self._core.own.record)
+        if known is None or not isinstance(known.record, NodeRecord):
+            return found
+        return found if _rank(record) >= _rank(known.record) else known.id
+
+    def _consequences(self, signed: Signed[Record]) -> list[Write]:
+        """What a revocation seals: chains are cut behind their last good delta."""
+        if not isinstance(signed.record, RevocationRecord):
+            return []
+        cuts: list[Write] = []
+        for namespace in self._core.reader.namespaces():
+            for head in self._core.reader.heads(namespace):
+                last = self._last_good(head)
+                if last < head.sequence:
+                    cuts.append(Truncate(head.chain, last))
+                    self._core.pending.drop_chain(head.chain)
+        return cuts
+
+    def _last_good(self, head: Head) -> int:
+        sequence = head.sequence
+        while sequence > 0:
+            held = self._core.reader.at(head.chain, sequence)
+            delta = self._core.reader.delta(held) if held else None
+            if delta is None or self._is_good(head, sequence, RecordId(delta.delta.header.leaf)):
+                return sequence
+            sequence -= 1
+        return 0
+
+    def _is_good(self, head: Head, sequence: int, leaf: RecordId) -> bool:
+        trust = self._core.trust
+        delta = self._core.reader.at(head.chain, sequence) or b""
+        writer = trust.node_chain(head.writer)
+        for chain in (trust.chain_of(leaf), writer):
+            if chain is None:
+                continue
+            if isinstance(trust.standing(chain, head.chain, sequence, delta), Sealed):
+                return False
+        return True
+
+    def _tell(self, fresh: Sequence[Signed[Record]], sender: PeerId | None) -> Effects:
+        effects: Effects = [TrustNews(signed.record.LABEL, "admitted", sender) for signed in fresh]
+        if any(isinstance(signed.record, IssuerRecord) for signed in fresh):
+            effects.append(IssuersChanged())
+        if any(isinstance(signed.record, RevocationRecord) for signed in fresh):
+            effects += [RetireContact(peer) for peer in self._revoked_peers()]
+        passed_on = [signed for signed in fresh if isinstance(signed.record, _PASSED_ON)]
+        if passed_on:
+            effects += self.tell_all([signed.to_bytes() for signed in passed_on], sender)
+        return effects
+
+    def _revoked_peers(self) -> list[PeerId]:
+        nodes = self._core.trust.records_of(NodeRecord)
+        revoked: dict[PeerId, None] = {}
+        for signed in nodes:
+            chain = self._core.trust.chain_of(signed.id)
+            if chain is not None and self._core.trust.is_revoked(chain):
+                revoked[peer_id(chain.identity, chain.org)] = None
+        return [peer for peer in revoked if not self._has_successor(peer, nodes)]
+
+    def _has_successor(self, peer: PeerId, nodes: Sequence[Signed[Record]]) -> bool:
+        """Whether a newer generation of the node stands (it was rotated, not expelled)."""
+        for signed in nodes:
+            chain = self._core.trust.chain_of(signed.id)
+            if chain is None or peer_id(chain.identity, chain.org) != peer:
+                continue
+            if not self._core.trust.is_revoked(chain):
+                return True
+        return False
+
+    def tell_all(self, envelopes: Sequence[bytes], but: PeerId | None) -> Effects:
+        """The same records to every connected peer."""
+        payload = Records(tuple(envelopes[:RECORD_COUNT_MAX])).to_body()
+        return [SendFrame(peer, payload) for peer in self._core.connected if peer != but]
+
+    # What peers ask.
+
+    def wanted(self, request: WantRecords, sender: PeerId) -> Effects:
+        """Sends the records asked for, each behind those it rests on."""
+        envelopes: dict[RecordId, bytes] = {}
+        size = 0
+        for record in request.ids:
+            for link in self._path(RecordId(record)):
+                signed = self._core.trust.signed(link)
+                if signed is None or link in envelopes:
+                    continue
+                envelope = signed.to_bytes()
+                size += len(envelope)
+                if size > self._config.record_bytes_per_message:
+                    break
+                envelopes[link] = envelope
+        if not envelopes:
+            return []
+        listed = tuple(envelopes.values())[:RECORD_COUNT_MAX]
+        return [SendFrame(sender, Records(listed).to_body())]
+
+    def _path(self, record: RecordId) -> tuple[RecordId, ...]:
+        chain = self._core.trust.chain_of(record)
+        return chain.record_ids if chain else (record,)
+
+    def revocations_wanted(self, request: WantRevocations, sender: PeerId) -> Effects:
+        """Sends the sorted ids of every revocation admitted here."""
+        ids = self._core.trust.revocation_ids()[:ID_COUNT_MAX]
+        return [SendFrame(sender, RevocationList(ids).to_body())]
+
+    def revocations_listed(self, listed: RevocationList, sender: PeerId) -> Effects:
+        """Asks for the revocations on the list that are unknown here."""
+        unknown = self._core.freshness.cover(tuple(RecordId(i) for i in listed.ids))
+        if not unknown:
+            return []
+        return [SendFrame(sender, WantRecords(unknown).to_body())]
+
+    def renewal_wanted(self, request: RenewalRequest, sender: PeerId) -> Effects:
+        """Hands a renewal to this node's custody, where it is the issuer."""
+        return [Renew(sender, request)]
+
+
+def _rank(record: AgentRecord | NodeRecord) -> tuple[int, int]:
+    return record.generation, record.not_before_ms
