@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from membership_network import SECOND, Identity, Network, now_at
 
 from hive.protocol.machine import Received, Send, Sign, Ticked, Verify
+from hive.protocol.membership.author import Author
+from hive.protocol.membership.cell import Cell
 from hive.protocol.membership.config import SwimConfig
 from hive.protocol.membership.events import Joined, MemberDied, PeerUnknown, SelfRefuted
+from hive.protocol.membership.judge import Judge
 from hive.protocol.membership.messages import (
     INCARNATION_MAX,
     Ack,
@@ -212,6 +215,25 @@ def test_liars_together_cannot_kill_whoever_can_answer() -> None:
                 tell(network, name, liar, liar.says(victim.peer, Standing.SUSPECT, incarnation))
         network.run(3 * SECOND)
     assert deaths(network) == 0
+
+
+@pytest.mark.parametrize(("orgs", "seconds"), [(1, 4), (6, 8)])
+def test_one_org_brings_a_suspicion_to_its_shortest_only_where_it_is_alone(
+    orgs: int, seconds: int
+) -> None:
+    """Four accusers: all count in a cell of one org; of six orgs, two of one count (C = 1)."""
+    network = Network(SwimConfig.for_internet())
+    network.add_converged(24, orgs=orgs)
+    node, victim = network.nodes["n1"], network.nodes["n3"].identity
+    cell = Cell(network.config, node.identity.introduction, b"seed", 1, node.swim.view)
+    judge = Judge(cell, Author(cell))
+    accusers = [network.nodes[f"n{number}"].identity for number in (0, 6, 12, 18)]
+    lies = tuple(accuser.says(victim.peer, Standing.SUSPECT, 1) for accuser in accusers)
+    judge.receive(accusers[0].peer, lies)
+    (verify,) = cell.take_outbox()
+    assert isinstance(verify, Verify)
+    judge.verified(verify.token, (True,) * 4)
+    assert cell.suspicions.deadline == seconds * SECOND
 
 
 # faults of the network
