@@ -21,6 +21,7 @@ from hive.transport.stream_config import StreamConfig
 from hive.transport.turnstile import Turnstile
 from hive.wire.ids import Inception
 
+_FIRST_FREE_PORT: Final = 49_152
 _INBOX_COUNT: Final = 1_024
 _DRAIN_COUNT: Final = 256
 _CHUNKS: Final = 16
@@ -33,7 +34,7 @@ class LoopbackNetwork:
     def __init__(self) -> None:
         self.carriers: dict[Address, LoopbackCarrier] = {}
         self.listeners: dict[Address, LoopbackListener] = {}
-        self._port = 0
+        self._port = _FIRST_FREE_PORT
 
     def free_port(self) -> int:
         """A port that nobody was given."""

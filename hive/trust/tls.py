@@ -43,6 +43,15 @@ _LAST_S: Final = 253_402_300_799
 """9999-12-31, the last second X.509 can say."""
 _SPIFFE: Final = "spiffe://"
 
+_NO_LEAF: Final = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
+
 SoftwareKey = Ed25519Key | P256Key
 _PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 _AnyPublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
@@ -124,7 +133,7 @@ def read_leaf_untrusted(untrusted_der: bytes) -> LeafName:
         (uri,) = names.get_values_for_type(x509.UniformResourceIdentifier)
         (common_name,) = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         federation, org, kind, inception = uri.removeprefix(_SPIFFE).split("/")
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
+    except _NO_LEAF as error:
         raise MalformedFrame(f"not a node's leaf: {type(error).__name__}") from None
     if not uri.startswith(_SPIFFE) or kind != "node":
         raise MalformedFrame("a leaf's URI names no node")
@@ -147,6 +156,8 @@ def verify_leaf(untrusted_der: bytes, record: NodeRecord, issuer_key: PublicKey)
         certificate = _certificate_untrusted(untrusted_der)
     except MalformedFrame:
         return False
+    if not _is_signed_by(certificate, issuer_key):
+        return False
     expected = LeafName(
         FederationId(record.federation),
         Inception(record.org),
@@ -155,7 +166,7 @@ def verify_leaf(untrusted_der: bytes, record: NodeRecord, issuer_key: PublicKey)
     )
     validity = (_moment(record.not_before_ms), _moment(record.not_after_ms))
     found = (certificate.not_valid_before_utc, certificate.not_valid_after_utc)
-    return name == expected and found == validity and _is_signed_by(certificate, issuer_key)
+    return name == expected and found == validity
 
 
 def leaf_key_untrusted(untrusted_der: bytes) -> PublicKey:
@@ -182,7 +193,7 @@ def _certificate_untrusted(untrusted_der: bytes) -> x509.Certificate:
         raise MalformedFrame("a certificate is too long")
     try:
         return x509.load_der_x509_certificate(untrusted_der)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
         raise MalformedFrame("not a certificate") from None
 
 
