@@ -17,8 +17,8 @@ first, signatures last; the numbers are those of the refusals:
 9.6  rights         each capability within one of the signer's, regions within its regions,
                     assertions only from an org that may issue them, `issue_agent` for nodes,
                     revocations and statements only about what the signer may speak for
-9.7  generation     one step at a time, revealing the committed keys; generation 0 hashes to its
-                    inception; a seal hashes to its root
+9.7  generation     one step at a time, revealed and signed by the committed keys; generation 0
+                    hashes to its inception; a seal hashes to its root
 9.8  quota          an org's nodes at a time
 9.9  signatures     each one genuine (TUF 1.0 section 5.3 for roots, KERI pre-rotation for keys)
 
@@ -80,7 +80,6 @@ STEPS: Final[tuple[Step, ...]] = (
     Step("9.5", Reason.THRESHOLD_NOT_MET, checks.threshold_not_met),
     Step("9.5", Reason.HOLDERS_NOT_DISTINCT, checks.holders_not_distinct),
     Step("9.6", Reason.MAY_NOT_ISSUE, checks.may_not_issue),
-    Step("9.6", Reason.ASSERTION_NOT_ISSUABLE, checks.assertion_not_issuable),
     Step("9.6", Reason.RIGHTS_AMPLIFIED, checks.rights_amplified),
     Step("9.6", Reason.REGION_OUTSIDE, checks.region_outside),
     Step("9.6", Reason.REVOKES_BEYOND, checks.revokes_beyond),

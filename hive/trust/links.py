@@ -101,12 +101,16 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """At least `threshold` of `keys` must sign; with `holders`, of as many different holders."""
+    """At least `threshold` of `keys` must sign; with `holders`, of as many different holders.
+
+    `is_commitment` marks the keys that a predecessor committed to, as far as they are revealed.
+    """
 
     what: str
     threshold: int
     keys: tuple[PublicKey, ...]
     holders: tuple[str, ...] = ()
+    is_commitment: bool = False
 
 
 def signer_id_of(record: Record) -> RecordId | None:
@@ -224,13 +228,14 @@ def _committed_roots(record: RootRecord, previous: RootRecord) -> Requirement:
         previous.next_threshold,
         tuple(entry.key for entry in revealed),
         tuple(entry.holder for entry in revealed),
+        is_commitment=True,
     )
 
 
 def _committed(record: Record, previous: Record) -> Requirement:
     digests, threshold = commitment_of(previous)
     keys = tuple(key for key in keys_of(record) if key.digest in digests)
-    return Requirement("the committed keys", threshold, keys)
+    return Requirement("the committed keys", threshold, keys, is_commitment=True)
 
 
 def commitment_of(record: Record) -> tuple[tuple[bytes, ...], int]:

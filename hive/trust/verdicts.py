@@ -31,7 +31,6 @@ class Reason(StrEnum):
     THRESHOLD_NOT_MET = "threshold_not_met"
     HOLDERS_NOT_DISTINCT = "holders_not_distinct"
     MAY_NOT_ISSUE = "may_not_issue"
-    ASSERTION_NOT_ISSUABLE = "assertion_not_issuable"
     RIGHTS_AMPLIFIED = "rights_amplified"
     REGION_OUTSIDE = "region_outside"
     REVOKES_BEYOND = "revokes_beyond"
