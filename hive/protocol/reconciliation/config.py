@@ -61,7 +61,9 @@ class ReconciliationConfig:
     asks_waiting_max: int = 16_384
     """Chain ranges waiting to be asked of one peer."""
     fruitless_us: int = 60 * SECOND_US
-    """How long something that was asked in vain is not asked of the same peer again."""
+    """How long what was asked in vain is not asked of the same peer again; doubles each time."""
+    fruitless_longest_us: int = 3_600 * SECOND_US
+    """The end of that doubling; more saves bytes where peers judge differently for good."""
     fruitless_max: int = 65_536
     """Asks in vain remembered; the oldest go first."""
     missing_bodies_max: int = 64
@@ -90,6 +92,8 @@ class ReconciliationConfig:
             raise ConfigError(f"ask_deltas_max must be at most {RANGE_COUNT_MAX}")
         if self.serve_burst_bytes < self.serve_ask_bytes:
             raise ConfigError("serve_burst_bytes must cover serve_ask_bytes")
+        if self.fruitless_longest_us < self.fruitless_us:
+            raise ConfigError("fruitless_longest_us must be at least fruitless_us")
         if self.settle_us >= self.session_timeout_us:
             raise ConfigError("settle_us must be shorter than session_timeout_us")
         if self.fork_window > DELTA_COUNT_MAX:

@@ -3,8 +3,8 @@
 One ask at a time a peer, of at most `ask_deltas_max` deltas. When it was answered the fetcher
 waits until ingress has taken the deltas (or `settle_us` passed) before it asks on: the slower of
 network and ingress sets the pace. A chain is asked of one peer at a time. What was asked and not
-taken (refused, quarantined, withheld) is not asked of the same peer again for `fruitless_us`
-unless the peer's head has changed.
+taken (refused, quarantined, withheld) is not asked of the same peer again for `fruitless_us`,
+then twice as long each time, unless the peer's head has changed.
 """
 
 from __future__ import annotations
@@ -72,6 +72,13 @@ class _Fetch:
         return self.stage is _Stage.IDLE and not self.waiting
 
 
+@dataclass(frozen=True, slots=True)
+class _InVain:
+    their_head: bytes
+    span_us: int
+    until: MonotonicUs
+
+
 @dataclass(slots=True)
 class Advance:
     """What became of fetches: asks to send, deltas taken, and peers of whom all was asked."""
@@ -89,7 +96,7 @@ class Fetcher:
         self._reader = reader
         self._fetches: dict[PeerId, _Fetch] = {}
         self._busy: dict[Digest, PeerId] = {}
-        self._fruitless: dict[bytes, tuple[bytes, MonotonicUs]] = {}
+        self._fruitless: dict[bytes, _InVain] = {}
         self._asks = 0
         self.timed_out_count = 0
         self.dropped_count = 0
@@ -103,9 +110,14 @@ class Fetcher:
         return min(pending, default=None)
 
     def add(self, peer: PeerId, gap: Gap, now_us: MonotonicUs) -> bool:
-        """Queues a gap to be asked of a peer; False where that would be in vain or is under way."""
-        if gap.chain in self._busy or self._is_fruitless(peer + gap.chain, gap.their_head, now_us):
+        """Queues a gap to be asked of a peer; False where that would be in vain.
+
+        A chain that is being asked of any peer already is under way: True, and not asked twice.
+        """
+        if self._is_fruitless(peer + gap.chain, gap.their_head, now_us):
             return False
+        if gap.chain in self._busy:
+            return True
         fetch = self._fetches.setdefault(peer, _Fetch())
         if len(fetch.waiting) >= self._config.asks_waiting_max:
             self.dropped_count += 1
@@ -224,11 +236,13 @@ class Fetcher:
 
     def _is_fruitless(self, key: bytes, their_head: bytes, now_us: MonotonicUs) -> bool:
         known = self._fruitless.get(key)
-        return known is not None and known[0] == their_head and now_us < known[1]
+        return known is not None and known.their_head == their_head and now_us < known.until
 
     def _note_fruitless(self, key: bytes, their_head: bytes, now_us: MonotonicUs) -> None:
-        self._fruitless.pop(key, None)
-        if len(self._fruitless) >= self._config.fruitless_max:
+        known = self._fruitless.pop(key, None)
+        span_us = self._config.fruitless_us
+        if known is not None and known.their_head == their_head:
+            span_us = min(2 * known.span_us, self._config.fruitless_longest_us)
+        elif len(self._fruitless) >= self._config.fruitless_max:
             del self._fruitless[next(iter(self._fruitless))]
-        until = MonotonicUs(now_us + self._config.fruitless_us)
-        self._fruitless[key] = (their_head, until)
+        self._fruitless[key] = _InVain(their_head, span_us, MonotonicUs(now_us + span_us))

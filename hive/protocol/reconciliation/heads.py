@@ -54,7 +54,7 @@ class HeadsStep:
         answer: HeadsAnswer = list(self._proofs(session.peer, message.heads, now_us))
         if not message.is_reply:
             lacking = self._lacking(message)
-            found += len(lacking)
+            state.moved = state.moved or bool(lacking)
             if lacking or not session.is_own:
                 answer.append(
                     Heads(session.id, message.namespace, message.slots, True, True, lacking)

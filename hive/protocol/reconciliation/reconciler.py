@@ -313,8 +313,7 @@ class Reconciler:
     def _close_answered(self, session: Session, now_us: MonotonicUs) -> None:
         """The initiator compared everything; if nothing moved, both roots differ for good."""
         self._end(session)
-        moved = session.found > 0 or session.peer in self._tallies
-        if not moved and session.own_root == self._replica.root(session.peer):
+        if session.found == 0 and session.own_root == self._replica.root(session.peer):
             until = MonotonicUs(now_us + self._config.settled_us)
             self._settled[session.peer] = (session.own_root, session.their_root, until)
 
@@ -331,6 +330,8 @@ class Reconciler:
         self._out.append(Agreed(peer))
 
     def _give(self, peer: PeerId, answer: Answer) -> None:
+        if answer.counts:
+            self._settled.pop(peer, None)
         for message in answer.messages:
             self._say(peer, message)
         for namespace, count in answer.counts.items():

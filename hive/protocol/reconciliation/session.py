@@ -23,7 +23,7 @@ class Session:
     """What must be remembered between two messages; the key is empty until both salts are known.
 
     `awaiting` counts answers still due to the initiator; `pages_left` the pages of short ids
-    this side still exchanges.
+    this side still exchanges; `found` what this side asked for because of it.
     """
 
     peer: PeerId
