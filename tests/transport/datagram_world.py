@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from hive.protocol.machine import Ticked
@@ -84,18 +85,18 @@ class Host:
         return effects
 
     def verdict(self, greeted: Greeted) -> ContactAdmitted | ContactRefused | RecordsWanted:
-        parts = greeted.untrusted_records[0].strip().split(b"|")
-        if self.refuses or parts[0] != b"record":
+        read = re.fullmatch(rb"record\|(\w+)\|([0-9a-f]{64}) *", greeted.untrusted_records[0])
+        if self.refuses or read is None:
             return ContactRefused(greeted.conversation)
         if not self.knows_chains and len(greeted.untrusted_records) == 1:
             return RecordsWanted(greeted.conversation)
-        name = parts[1]
+        name, key = read.groups()
         return ContactAdmitted(
             greeted.conversation,
             PeerId(digest("peer", name)[:20]),
             Inception(digest("org", name)),
             greeted.address,
-            bytes.fromhex(parts[2].decode()),
+            bytes.fromhex(key.decode()),
         )
 
     def knows(self, other: Host) -> ContactAdmitted:
