@@ -74,7 +74,7 @@ class DiscoveryConfig:
     """Candidates a path remembers; at least 2 k."""
     queries_max: int = 128
     """Peers one path may introduce or ask; at least 2 k. Bounds what liars can make us do."""
-    bad_pointers_max: int = 8
+    bad_pointers_max: int = 10
     """Pointers of one answerer that may lead nowhere before the rest of them is ignored."""
     hedge_us: int = SECOND_US // 2
     """Age at which an open query is slow: the next candidate is asked as well; 0.2..1 s."""
