@@ -36,7 +36,7 @@ class HeadsStep:
         heads = self._replica.heads(namespace)
         if len(heads) < self._config.slots_from_heads:
             entries = tuple(map(entry_of, heads))
-            return Heads(session.id, namespace, ALL_SLOTS, False, True, entries)
+            return Heads(session.id, namespace, ALL_SLOTS, False, True, False, entries)
         return Slots(session.id, namespace, self._replica.slots(session.key, namespace))
 
     def answer_slots(self, session: Session, message: Slots) -> HeadsAnswer:
@@ -51,17 +51,25 @@ class HeadsStep:
     ) -> HeadsAnswer:
         """Notes what to fetch; a list that is no reply is answered by what the peer lacks."""
         found = self._note_gaps(session.peer, message.namespace, message.heads, now_us)
+        session.found += found
+        state.moved = state.moved or found > 0 or message.is_fetching
         answer: HeadsAnswer = list(self._proofs(session.peer, message.heads, now_us))
         if not message.is_reply:
             lacking = self._lacking(message)
             state.moved = state.moved or bool(lacking)
             if lacking or not session.is_own:
-                answer.append(
-                    Heads(session.id, message.namespace, message.slots, True, True, lacking)
-                )
-        session.found += found
-        state.moved = state.moved or found > 0
+                answer.append(self._reply(session, message, lacking, is_fetching=found > 0))
         return answer
+
+    def _reply(
+        self,
+        session: Session,
+        message: Heads,
+        lacking: tuple[HeadEntry, ...],
+        *,
+        is_fetching: bool,
+    ) -> Heads:
+        return Heads(session.id, message.namespace, message.slots, True, True, is_fetching, lacking)
 
     def _pages(self, session: Session, namespace: str, slots: Sequence[int]) -> Iterator[Heads]:
         by_slot: dict[int, list[Head]] = {slot: [] for slot in slots}
@@ -86,7 +94,7 @@ class HeadsStep:
         is_last: bool,
     ) -> Heads:
         entries = tuple(map(entry_of, heads[: self._config.heads_page]))
-        return Heads(session.id, namespace, bitmap(slots), False, is_last, entries)
+        return Heads(session.id, namespace, bitmap(slots), False, is_last, False, entries)
 
     def _note_gaps(
         self, peer: PeerId, namespace: str, entries: Sequence[HeadEntry], now_us: MonotonicUs

@@ -114,13 +114,17 @@ class HeadEntry(Part):
 @record("rc-heads", 1, bytes_max=FRAME_BYTES_MAX)
 @dataclass(frozen=True, slots=True)
 class Heads(Record):
-    """All heads in the slots of a bitmap, or (a reply) those the receiver seems to lack."""
+    """All heads in the slots of a bitmap, or (a reply) those the receiver seems to lack.
+
+    `is_fetching`: the sender found in the receiver's heads what it will ask for.
+    """
 
     session: _Session
     namespace: _Name
     slots: Annotated[bytes, Octets(SLOT_COUNT // 8, SLOT_COUNT // 8)]
     is_reply: _Flag
     is_last: _Flag
+    is_fetching: _Flag
     heads: Annotated[tuple[HeadEntry, ...], Many(HEAD_COUNT_MAX)]
 
 

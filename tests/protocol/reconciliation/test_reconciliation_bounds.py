@@ -52,13 +52,22 @@ from hive.wire.ids import Inception, PeerId
 
 NOTES = "acme/notes"
 STRANGER = peer(9)
+FAR_HEAD = HeadEntry(b"c" * 32, INTEGER_MAX, b"i" * 32)
 ONE_OF_EACH: tuple[Message, ...] = (
     Probe(b"s" * 8, b"r" * 32),
     Same(b"s" * 8, True),
     Roots(b"s" * 8, b"t" * 8, "", False, (Root(NOTES, b"h" * 8, b"s" * 8),)),
     WantRoots(b"s" * 8, "zzz"),
     Slots(b"s" * 8, NOTES, b"d" * 2_048),
-    Heads(b"s" * 8, NOTES, ALL_SLOTS, False, True, (HeadEntry(b"c" * 32, INTEGER_MAX, b"i" * 32),)),
+    Heads(
+        b"s" * 8,
+        NOTES,
+        ALL_SLOTS,
+        False,
+        True,
+        True,
+        (HeadEntry(b"c" * 32, INTEGER_MAX, b"i" * 32),),
+    ),
     Buckets(b"s" * 8, NOTES, b"b" * 24),
     Leaves(b"s" * 8, NOTES, b"p" * 8, b"l" * 24),
     ShortIds(b"s" * 8, NOTES, 0, INTEGER_MAX, b"i" * 16),
@@ -220,7 +229,7 @@ def test_a_silent_peer_times_out_and_the_next_one_is_asked() -> None:
     entry = HeadEntry(deltas[0].header.chain, 6, deltas[5].id)
     for lure in (
         Roots(probe.session, b"t" * 8, "", True, (Root(NOTES, b"h" * 8, b"s" * 8),)),
-        Heads(probe.session, NOTES, ALL_SLOTS, True, True, (entry,)),
+        Heads(probe.session, NOTES, ALL_SLOTS, True, True, False, (entry,)),
     ):
         world.feed(one, Received(STRANGER, lure.to_body()))
     assert world.sent[-1][1].payload[2:16] == b"rc-want-chains"
