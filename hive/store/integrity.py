@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from lmdb.verify import VerifyError, verify
 
@@ -20,8 +20,7 @@ MARKER_FILE: Final = "hive.store"
 WALK_BYTES_MAX: Final = 2 << 20
 WALK_AFTER_KILL_BYTES_MAX: Final = 16 << 20
 _FINDINGS_SHOWN: Final = 3
-_MAGIC: Final = 0xBEEFC0DE
-_VERSION: Final = 1
+_OURS: Final = (0xBEEFC0DE, 1)
 _META: Final = struct.Struct("=16xII16xI92xQQ")
 """Magic, version, page size, last page and transaction number in a meta page of LMDB 0.9."""
 
@@ -30,12 +29,9 @@ def require_sound_file(path: Path, *, was_killed: bool) -> None:
     """Raises `StoreError` where the file is truncated, foreign or visibly damaged."""
     try:
         size = path.stat().st_size
-        with path.open("rb") as file:
-            start = file.read(_META.size)
-            _, _, page_bytes, *_ = _META.unpack(start) if size else (0, 0, 0)
-            if size:
-                file.seek(page_bytes)
-                _require_whole(path, size, start, file.read(_META.size))
+        if size:
+            with path.open("rb") as file:
+                _require_whole(path, size, file)
     except FileNotFoundError:
         size = 0
     except (OSError, struct.error) as error:
@@ -65,11 +61,13 @@ def mark_directory(directory: Path) -> None:
         marker.write_text("A hive store lives here; data.mdb is its only file of worth.\n")
 
 
-def _require_whole(path: Path, size: int, first: bytes, second: bytes) -> None:
-    metas = [_META.unpack(page) for page in (first, second)]
-    if any(meta[:2] != (_MAGIC, _VERSION) for meta in metas):
+def _require_whole(path: Path, size: int, file: BinaryIO) -> None:
+    first = _META.unpack(file.read(_META.size))
+    file.seek(first[2] if first[:2] == _OURS else 0)
+    second = _META.unpack(file.read(_META.size))
+    if (first[:2], second[:2]) != (_OURS, _OURS):
         raise StoreError(f"{path} is not a hive store: not an LMDB file", hint=DAMAGED_HINT)
-    _, _, page_bytes, last_page, _ = max(metas, key=lambda meta: int(meta[-1]))
+    _, _, page_bytes, last_page, _ = max(first, second, key=lambda meta: int(meta[-1]))
     wanted = (last_page + 1) * page_bytes
     if size < wanted:
         raise StoreError(
