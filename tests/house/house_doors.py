@@ -87,21 +87,67 @@ def _is_named(node: ast.expr, name: str) -> bool:
     return False
 
 
+def _parameters(node: ast.AST) -> dict[str, ast.expr | None]:
+    """Parameters of a function with their defaults."""
+    if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        return {}
+    given = node.args
+    places = [*given.posonlyargs, *given.args]
+    defaults = [None] * (len(places) - len(given.defaults)) + list(given.defaults)
+    pairs = [*zip(places, defaults, strict=True)]
+    pairs += zip(given.kwonlyargs, given.kw_defaults, strict=True)
+    return {argument.arg: default for argument, default in pairs}
+
+
+def _handed_on(tree: ast.Module) -> set[ast.expr]:
+    """Uses of a parameter `steps` that is the full tuple unless a test's caller says otherwise.
+
+    A caller in the product would have to name it, and is then judged as a caller.
+    """
+    found: set[ast.expr] = set()
+    for node in ast.walk(tree):
+        default = _parameters(node).get("steps")
+        if default is None or not _is_full(default):
+            continue
+        uses = [n for n in ast.walk(node) if isinstance(n, ast.Name) and n.id == "steps"]
+        if all(isinstance(use.ctx, ast.Load) for use in uses):
+            found.update(uses)
+    return found
+
+
 def weak_ingresses(source: Source) -> Iterator[str]:
-    """Calls of `Ingress` that are not given the full `STEPS`, and heirs of the class."""
+    """Calls that give an ingress anything but the full `STEPS`, heirs, aliases and fields."""
+    handed_on = _handed_on(source.tree)
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.Call) and _is_named(node.func, "Ingress"):
-            named = [k.value for k in node.keywords if k.arg == "steps"]
-            steps = named or node.args[1:2]
-            if len(steps) != 1 or not _is_full(steps[0]):
-                yield f"{source.name}:{node.lineno}"
-        if isinstance(node, ast.ClassDef) and any(_is_named(b, "Ingress") for b in node.bases):
-            yield f"{source.name}:{node.lineno}"
-        aliased = isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
-        if aliased and _is_named(node.value, "Ingress"):
-            yield f"{source.name}:{node.lineno}"
-        if isinstance(node, ast.alias) and node.name in {"Ingress", "STEPS"} and node.asname:
-            yield f"{source.name}:{node.lineno}"
+        match node:
+            case ast.Call(func=func, args=args, keywords=keywords):
+                is_ingress = _is_named(func, "Ingress")
+                steps = [k.value for k in keywords if k.arg == "steps"]
+                if is_ingress and not steps:
+                    steps = args[1:2]
+                opened = any(k.arg is None for k in keywords) or any(
+                    isinstance(argument, ast.Starred) for argument in args
+                )
+                weak = any(not _is_full(step) and step not in handed_on for step in steps)
+                weak |= is_ingress and len(steps) != 1
+                weak |= opened and (is_ingress or _is_named(func, "Peer"))
+            case ast.ClassDef(bases=bases, body=body):
+                weak = any(_is_named(base, "Ingress") for base in bases)
+                weak |= any(
+                    isinstance(field, ast.AnnAssign) and _is_named(field.target, "steps")
+                    for field in body
+                )
+            case ast.Assign(value=value):
+                weak = _is_named(value, "Ingress")
+            case ast.alias(name="Ingress" | "STEPS", asname=asname):
+                weak = asname is not None
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                default = _parameters(node).get("steps")
+                weak = default is not None and not _is_full(default)
+            case _:
+                continue
+        if weak:
+            yield f"{source.name}:{getattr(node, 'lineno', 0)}"
 
 
 def _cut(node: ast.AST) -> bool:

@@ -104,6 +104,12 @@ def test_a_planted_read_of_the_environment_is_found(text: str) -> None:
         "Ingress(*arguments)",
         "ingress.Ingress(view, tuple(s for s in ingress.STEPS if s.number))",
         "class Open(Ingress): ...",
+        "class Config:\n    steps: tuple[Step, ...] = STEPS",
+        "Peer(config, steps=few)",
+        "Peer(config, **options)",
+        "def make(steps): return Ingress(view, steps)",
+        "def make(steps=()): return Ingress(view, steps)",
+        "def make(steps=STEPS):\n    steps = ()\n    return Ingress(view, steps)",
         "Door = Ingress",
         "from hive.protocol.ingress import Ingress as Door",
     ],
@@ -112,7 +118,15 @@ def test_a_planted_weak_ingress_is_found(text: str) -> None:
     assert list(weak_ingresses(planted(text))) != []
 
 
-@pytest.mark.parametrize("text", ["Ingress(view, STEPS)", "ingress.Ingress(v, steps=STEPS)"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ingress(view, STEPS)",
+        "ingress.Ingress(v, steps=STEPS)",
+        "def make(*, steps=STEPS): return Ingress(view, steps)",
+        "Peer(config)",
+    ],
+)
 def test_a_full_ingress_is_no_door(text: str) -> None:
     assert list(weak_ingresses(planted(text))) == []
 
