@@ -96,26 +96,30 @@ class Candidates:
 
 def score_terms(candidates: Sequence[Candidates], wanted: Sequence[int]) -> list[NDArray[np.int64]]:
     """Integer BM25 of every slot, one array for each of the candidates; 0 = no term found."""
+    lengths = [each.columns.lengths for each in candidates]
     count = sum(int(np.count_nonzero(each.visible)) for each in candidates)
-    total = max(1, sum(int(each.columns.lengths[each.visible].sum()) for each in candidates))
+    total = max(
+        1, sum(int(n[each.visible].sum()) for n, each in zip(lengths, candidates, strict=True))
+    )
     scores = [np.zeros(each.columns.count, dtype=np.int64) for each in candidates]
     for term in wanted:
         found = [_frequencies(each, term) for each in candidates]
         holding = sum(len(slots) for slots, _ in found)
         weight = inverse_document_frequency(count, holding)
-        for each, score, (slots, frequency) in zip(candidates, scores, found, strict=True):
-            length = each.columns.lengths[slots] if len(slots) else slots
+        for length, score, (slots, frequency) in zip(lengths, scores, found, strict=True):
             top = (SATURATION_TENTHS * total * frequency) << SATURATION_BITS
             free = (10 * frequency + LENGTH_FREE_TENTHS) * total
-            score[slots] += weight * (top // (free + LENGTH_TENTHS * length * count))
+            score[slots] += weight * (top // (free + LENGTH_TENTHS * length[slots] * count))
     return scores
 
 
 def _frequencies(each: Candidates, term: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The visible slots that hold a term, and how often."""
     positions = np.flatnonzero(each.columns.terms == np.uint32(term))
+    # positions ascend, so equal holders stand together and need no sorting
     holders = np.searchsorted(each.columns.ends, positions, side="right")
-    slots, frequency = np.unique(holders, return_counts=True)
+    firsts = np.flatnonzero(np.diff(holders, prepend=-1))
+    slots, frequency = holders[firsts], np.diff(firsts, append=len(holders))
     seen = each.visible[slots]
     return slots[seen].astype(np.int64), frequency[seen].astype(np.int64)
 
