@@ -98,8 +98,8 @@ class DatagramMachine:
         """Takes one event; never raises, whatever bytes it carries."""
         now_us = now.monotonic_us
         match event:
-            case Arrived(address, untrusted):
-                return self._arrived(address, untrusted, now_us)
+            case Arrived():
+                return self._arrived(event.address, event.untrusted, now_us)
             case Outgoing():
                 return self._say(event, now_us)
             case _:

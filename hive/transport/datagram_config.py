@@ -16,7 +16,7 @@ class DatagramConfig:
     """Budgets against strangers, patience with peers, and memory.
 
     Rates are tokens a second, bursts tokens at once; a token is one datagram unless said
-    otherwise. Budgets live in tables of `bucket_slot_count` slots (16 bytes each, four tables).
+    otherwise. Budgets live in tables of `bucket_slot_count` slots (8 bytes each, five tables).
     """
 
     cookie_life_us: int = 10 * SECOND_US
