@@ -18,7 +18,8 @@ from hive.store.snapshots import Chunk, SnapshotBroken
 
 DELTA_ID_BYTES = 32
 CAPACITY_MIN = 16
-SCAN_ROWS = 2_048
+# small enough for the cache, and for BLAS not to wake (and wait for) a second thread: 13x
+SCAN_ROWS = 256
 FORGOTTEN_TERM = 0
 
 Scalar = TypeVar("Scalar", bound=np.generic)
