@@ -37,6 +37,7 @@ class Contact:
 
     `counter` numbers what we seal to it; it starts above the ordinal of the newest handshake of
     this boot, so it never repeats under these keys, even when the contact was forgotten meanwhile.
+    The two `ends` are what every plaintext begins with, ours to it and its to us.
     `address` is where it proved to receive; `path` is a candidate with its pending challenge.
     """
 
@@ -46,6 +47,8 @@ class Contact:
     address: Address
     public_key: bytes
     keys: KeyPair | None = None
+    outward_ends: bytes = b""
+    inward_ends: bytes = b""
     inward_before: bytes = b""
     boot: int = 0
     counter: int = 0

@@ -54,7 +54,7 @@ from hive.transport.events import (
     Transmit,
 )
 from hive.transport.first_contact import FirstContact
-from hive.transport.packets import HEADER, NONCE, TAG_BYTES
+from hive.transport.packets import ENDS, HEADER, NONCE, NUMBER, TAG_BYTES, Ends
 from hive.transport.replay import ReplayWindow
 from hive.trust.sealing import NONCE_BYTES, open_box, seal
 from hive.wire.clock import MonotonicUs, Now
@@ -63,6 +63,9 @@ from hive.wire.randomness import Stream
 
 _BOX_AT = 1 + NONCE_BYTES
 _SEALED = bytes((packets.SEALED,))
+_SEALED_MIN = packets.SEALED_BYTES_MIN
+_MAX = packets.DATAGRAM_BYTES_MAX
+_FIRST_KIND = packets.KIND_APPLICATION_FIRST
 
 
 class DatagramMachine:
@@ -71,6 +74,7 @@ class DatagramMachine:
     def __init__(self, config: DatagramConfig, own: OwnIdentity, stream: Stream) -> None:
         self._config = config
         self._own = own
+        self._tag = own.peer_id[:TAG_BYTES]
         self._stream = stream
         self.drops: Counter[Drop] = Counter()
         self._contacts = ContactTable(config.contact_count_max)
@@ -170,7 +174,7 @@ class DatagramMachine:
 
     def _open(self, address: Address, untrusted: bytes, now_us: int) -> list[Effect]:
         """A sealed datagram, cheapest checks first; the fast path of the whole node."""
-        if not packets.SEALED_BYTES_MIN <= len(untrusted) <= packets.DATAGRAM_BYTES_MAX:
+        if not _SEALED_MIN <= len(untrusted) <= _MAX:
             return self._drop(Drop.SIZE)
         nonce = untrusted[1:_BOX_AT]
         tag, boot, counter = NONCE.unpack(nonce)
@@ -188,19 +192,17 @@ class DatagramMachine:
             plaintext = open_box(contact.inward_before, nonce, untrusted[_BOX_AT:])
         if plaintext is None:
             return self._stray(address, nonce, Drop.NOT_AUTHENTIC, now_us)
-        sender, receiver, inner_boot, echo, inner_counter, kind = HEADER.unpack_from(plaintext)
-        if sender != contact.peer_id or receiver != self._own.peer_id:
-            return self._drop(Drop.NOT_AUTHENTIC)
-        if inner_boot != boot or inner_counter != counter:
-            return self._drop(Drop.NOT_AUTHENTIC)
-        if echo != self._own.boot:
+        if plaintext[: ENDS.size] != contact.inward_ends:
             return self._stray(address, nonce, Drop.WRONG_BOOT, now_us)
+        inner_counter, kind = NUMBER.unpack_from(plaintext, ENDS.size)
+        if inner_counter != counter:
+            return self._drop(Drop.NOT_AUTHENTIC)
         contact.window.mark(counter)
         if not self._orgs.take(contact.org_slot, now_us):
             return self._drop(Drop.ORG_BUDGET)
         contact.heard_us = now_us
         payload = plaintext[HEADER.size :]
-        if address == contact.address and kind >= packets.KIND_APPLICATION_FIRST:
+        if address == contact.address and kind >= _FIRST_KIND:
             return [Opened(contact.peer_id, kind, payload)]
         return self._from_elsewhere(contact, address, kind, payload, now_us)
 
@@ -218,7 +220,7 @@ class DatagramMachine:
             contact.path = None
             self._contacts.move(contact, address)
             return []
-        if kind < packets.KIND_APPLICATION_FIRST:
+        if kind < _FIRST_KIND:
             return self._drop(Drop.UNEXPECTED)
         return [
             Opened(contact.peer_id, kind, payload),
@@ -248,7 +250,7 @@ class DatagramMachine:
         if contact is None or contact.keys is None or len(untrusted) != _BOX_AT:
             return self._drop(Drop.UNEXPECTED)
         tag, boot, counter = NONCE.unpack(untrusted[1:])
-        is_ours = tag == self._own.peer_id[:TAG_BYTES] and boot == self._own.boot
+        is_ours = tag == self._tag and boot == self._own.boot
         if not is_ours or not counter <= contact.counter < counter + 2**16:
             return self._drop(Drop.UNEXPECTED)
         return self._call(contact, contact.address, now_us)
@@ -337,7 +339,10 @@ class DatagramMachine:
             contact.window, contact.inward_before = ReplayWindow(agreed.floor), b""
         elif contact.keys != agreed.keys:
             contact.inward_before = contact.keys.inward
-        contact.keys, contact.boot = agreed.keys, agreed.boot
+        own, boot = self._own, agreed.boot
+        contact.keys, contact.boot = agreed.keys, boot
+        contact.outward_ends = Ends(own.peer_id, contact.peer_id, own.boot, boot).to_bytes()
+        contact.inward_ends = Ends(contact.peer_id, own.peer_id, boot, own.boot).to_bytes()
         contact.public_key = agreed.admitted.datagram_public_key
         contact.counter = max(contact.counter, self._first.counter_floor)
         contact.heard_us, contact.path = now_us, None
@@ -391,13 +396,10 @@ class DatagramMachine:
 
     def _seal(self, contact: Contact, address: Address, kind: int, payload: bytes) -> Transmit:
         assert contact.keys is not None, "only reached contacts are sealed to"
-        own = self._own
         contact.counter = counter = contact.counter + 1
-        nonce = NONCE.pack(own.peer_id[:TAG_BYTES], own.boot, counter)
-        header = HEADER.pack(own.peer_id, contact.peer_id, own.boot, contact.boot, counter, kind)
-        return Transmit(
-            address, _SEALED + nonce + seal(contact.keys.outward, nonce, header + payload)
-        )
+        nonce = NONCE.pack(self._tag, self._own.boot, counter)
+        plaintext = contact.outward_ends + NUMBER.pack(counter, kind) + payload
+        return Transmit(address, _SEALED + nonce + seal(contact.keys.outward, nonce, plaintext))
 
     # -- budgets
 

@@ -44,6 +44,8 @@ TAG_BYTES: Final = 8
 COUNTER_MAX: Final = 2**64 - 1
 
 HEADER: Final = Struct(">20s20sQQQB")
+ENDS: Final = Struct(">20s20sQQ")
+NUMBER: Final = Struct(">QB")
 NONCE: Final = Struct(">8sQQ")
 _TYPE: Final = tuple(bytes((number,)) for number in range(10))
 _BODY_AT: Final = 1 + CONVERSATION_BYTES
@@ -68,6 +70,10 @@ class Ends:
     receiver: PeerId
     sender_boot: int
     receiver_boot: int
+
+    def to_bytes(self) -> bytes:
+        """The first 56 bytes of every plaintext between them."""
+        return ENDS.pack(self.sender, self.receiver, self.sender_boot, self.receiver_boot)
 
 
 def seal_for(key: bytes, ends: Ends, counter: int, kind: int, payload: bytes) -> bytes:
