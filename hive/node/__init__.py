@@ -1,1 +1,21 @@
-"""(floor)"""
+"""Floor 7: trio: the only place with nurseries, real clocks and real randomness.
+
+`clocks`       both clocks, read together; secret randomness
+`home`         a node's folder: configuration, keys, store, projections
+`config`       what an operator sets: default < file < environment < flag
+`signers`      the keys this node can sign with
+`workers`      batches of signatures checked in threads
+`projector`    feeds the store's tail to the recall projections
+`datagrams`    the datagram machine on a UDP socket
+`links`        streams to peers, each with a bounded outbox
+`driver`       performs a peer's effects: store, then send, then answer
+`desk`         enrolment, renewal and issuing where this node holds an issuer's key
+`enrolment`    joining a federation with nothing but an invite
+`ceremony`     founding a federation and enrolling an organisation, by files
+`views`        what users see of deltas, peers and the node's state
+`api`          the verbs that users call, one home for CLI, client and surfaces
+`control`      the verbs over a socket in the node's folder
+`metrics`      counters
+`logs`         structured log lines
+`node`         joins them all
+"""

@@ -1,0 +1,161 @@
+"""Streams to peers: one each, with a bounded outbox that never makes the peer wait.
+
+The one with the smaller peer id dials. A frame that does not fit an outbox is dropped and
+counted: reconciliation brings what was lost. A second stream from the same peer replaces the
+first, because a peer that restarted knows better than we do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import trio
+
+from hive.errors import HiveError, RemoteError, ResourceError
+from hive.protocol import events as ev
+from hive.transport.frames import FrameStream
+from hive.transport.ports import StreamCarrier
+from hive.wire.ids import PeerId, peer_id
+
+OUTBOX_FRAMES_MAX = 512
+OUTBOX_BYTES_MAX = 32 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Link:
+    stream: FrameStream
+    outbox: trio.MemorySendChannel[bytes]
+    pending: trio.MemoryReceiveChannel[bytes]
+    queued_bytes: int = 0
+
+
+class Links:
+    """Every open stream; `post` takes the peer's events, `desk` serves anonymous streams."""
+
+    def __init__(
+        self,
+        carrier: StreamCarrier,
+        post: Callable[[ev.Event], None],
+        has_room: Callable[[], Awaitable[None]],
+        desk: Callable[[FrameStream, bytes], Awaitable[bool]],
+    ) -> None:
+        self._carrier = carrier
+        self._post = post
+        self._has_room = has_room
+        self._desk = desk
+        self._links: dict[PeerId, _Link] = {}
+        self._dialling: dict[PeerId, None] = {}
+        self._nursery: trio.Nursery | None = None
+        self.drops: Counter[str] = Counter()
+
+    @property
+    def peers(self) -> tuple[PeerId, ...]:
+        """Everybody to whom a stream is open."""
+        return tuple(self._links)
+
+    async def run(self, address: tuple[str, int], *, task_status: trio.TaskStatus[None]) -> None:
+        """Accepts streams and keeps them until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            await nursery.start(
+                lambda task_status: self._carrier.serve(
+                    address, self._accepted, nursery, task_status=task_status
+                )
+            )
+            task_status.started()
+            await trio.sleep_forever()
+
+    def open(self, wanted: ev.OpenStream) -> None:
+        """Dials in the background; says `StreamClosed` where nobody answers rightly."""
+        if self._nursery is None or wanted.peer in self._links or wanted.peer in self._dialling:
+            return
+        self._dialling[wanted.peer] = None
+        self._nursery.start_soon(self._dial, wanted)
+
+    async def _dial(self, wanted: ev.OpenStream) -> None:
+        try:
+            stream = await self._carrier.dial((wanted.host, wanted.tls_port), wanted.node)
+        except HiveError as error:
+            self.drops[f"dial: {error}"[:120]] += 1
+            self._post(ev.StreamClosed(wanted.peer))
+            return
+        finally:
+            self._dialling.pop(wanted.peer, None)
+        try:
+            await self._hold(wanted.peer, stream)
+        except (RemoteError, ResourceError):
+            self.drops["session"] += 1
+        finally:
+            with trio.CancelScope(shield=True):
+                await stream.abort()
+
+    async def _accepted(self, stream: FrameStream) -> None:
+        if stream.peer is None:
+            await self._serve_anonymous(stream)
+            return
+        await self._hold(peer_id(stream.peer.inception, stream.peer.org), stream)
+
+    async def _serve_anonymous(self, stream: FrameStream) -> None:
+        """Enrolment and renewal; a few small frames, then goodbye."""
+        while (untrusted := await stream.receive()) is not None:
+            if not await self._desk(stream, untrusted):
+                return
+
+    async def _hold(self, peer: PeerId, stream: FrameStream) -> None:
+        """Runs one stream until it ends; both directions."""
+        outbox, pending = trio.open_memory_channel[bytes](OUTBOX_FRAMES_MAX)
+        link = _Link(stream, outbox, pending)
+        before = self._links.pop(peer, None)
+        if before is not None:
+            before.outbox.close()
+            await before.stream.abort()
+            self._post(ev.StreamClosed(peer))
+        self._links[peer] = link
+        self._post(ev.StreamOpened(peer))
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._send, link)
+                await self._receive(peer, link)
+                nursery.cancel_scope.cancel()
+        except* (RemoteError, ResourceError):
+            self.drops["stream_broken"] += 1
+        finally:
+            outbox.close()
+            if self._links.get(peer) is link:
+                del self._links[peer]
+                self._post(ev.StreamClosed(peer))
+
+    async def _send(self, link: _Link) -> None:
+        async for payload in link.pending:
+            link.queued_bytes -= len(payload)
+            await link.stream.send(payload)
+
+    async def _receive(self, peer: PeerId, link: _Link) -> None:
+        while (untrusted := await link.stream.receive()) is not None:
+            if not await self._desk(link.stream, untrusted):
+                self._post(ev.FrameReceived(peer, untrusted))
+            await self._has_room()
+
+    def send(self, receiver: PeerId, payload: bytes) -> None:
+        """Puts a frame into a peer's outbox, or drops and counts it."""
+        link = self._links.get(receiver)
+        if link is None:
+            self.drops["no_stream"] += 1
+            return
+        if link.queued_bytes + len(payload) > OUTBOX_BYTES_MAX:
+            self.drops["outbox_bytes"] += 1
+            return
+        try:
+            link.outbox.send_nowait(payload)
+        except (trio.WouldBlock, trio.ClosedResourceError, trio.BrokenResourceError):
+            self.drops["outbox_full"] += 1
+            return
+        link.queued_bytes += len(payload)
+
+    def close(self, peer: PeerId) -> None:
+        """Closes the stream to a peer whose record ended or was revoked."""
+        link = self._links.get(peer)
+        if link is not None and self._nursery is not None:
+            self._nursery.start_soon(link.stream.abort)

@@ -1,0 +1,97 @@
+"""Feeds the store's tail to the recall projections, and takes out what was erased.
+
+Projections are never on the ingest path: they follow the log by row. A search first catches up
+with a short tail, so what was acknowledged a moment ago is found.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+
+from hive.errors import MalformedFrame
+from hive.memory.bodies import parse_body_untrusted, searchable_text
+from hive.memory.log import Held, State
+from hive.protocol.ports import Row, StoreReader
+from hive.store.projection import Entry, Projection
+from hive.wire.ids import DeltaId
+
+FEED_ROWS: Final = 256
+SAVE_AFTER_ROWS: Final = 5_000
+
+
+class Projector:
+    """One projection and how far it has followed the store."""
+
+    def __init__(self, reader: StoreReader, projection: Projection) -> None:
+        self._reader = reader
+        self.projection = projection
+        self._row = Row(projection.last_row)
+        self._erased_row = Row(0)
+        self._wake = trio.Event()
+        self._lock = trio.Lock()
+
+    def wake(self) -> None:
+        """The store has new rows."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Follows the store until cancelled."""
+        while True:
+            self._wake = trio.Event()
+            await self.catch_up()
+            await self._wake.wait()
+
+    async def catch_up(self) -> None:
+        """Feeds everything up to the store's last row."""
+        async with self._lock:
+            while self._row < self._reader.last_row():
+                await trio.to_thread.run_sync(self._feed_some)
+            if self.projection.unsaved_count > SAVE_AFTER_ROWS:
+                await trio.to_thread.run_sync(self.projection.snapshot)
+
+    def _feed_some(self) -> None:
+        held = self._reader.rows_after(self._row, FEED_ROWS)
+        if not held:
+            self._row = self._reader.last_row()
+            return
+        entries = [entry for each in held if (entry := _entry(each)) is not None]
+        if entries:
+            self.projection.feed(entries)
+        self._row = Row(held[-1].row)
+
+    async def forget(self, rows: list[int]) -> None:
+        """Takes erased rows out of every index."""
+        if rows:
+            await trio.to_thread.run_sync(self.projection.forget, rows)
+
+    async def forget_erased(self) -> None:
+        """Takes out what was erased while nobody told the projections (a crash, a restore)."""
+        while rows := self._reader.erased_rows(self._erased_row, FEED_ROWS):
+            await self.forget(list(rows))
+            self._erased_row = rows[-1]
+
+    async def search(
+        self, text: str, namespaces: tuple[str, ...], count: int, is_exact: bool
+    ) -> tuple[tuple[tuple[DeltaId, int], ...], bool]:
+        """Ids and scores, best first, and whether the search was exact."""
+        await self.catch_up()
+
+        def ask() -> tuple[tuple[tuple[DeltaId, int], ...], bool]:
+            self.projection.flush()
+            found = self.projection.search(text, namespaces, count, is_exact)
+            return tuple((DeltaId(hit.delta_id), hit.score) for hit in found.hits), found.exact
+
+        return await trio.to_thread.run_sync(ask)
+
+
+def _entry(held: Held) -> Entry | None:
+    if held.state is not State.LIVE or not held.delta.body:
+        return None
+    header = held.delta.header
+    try:
+        text = searchable_text(parse_body_untrusted(header.kind, held.delta.body))
+    except MalformedFrame:
+        return None
+    return Entry(held.row, held.delta.id, header.namespace, text) if text else None
