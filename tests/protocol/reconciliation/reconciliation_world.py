@@ -176,12 +176,13 @@ class Replica:
 
 
 class World:
-    """Delivers every message at once and moves time from deadline to deadline."""
+    """Delivers at once every message it does not lose; moves time from deadline to deadline."""
 
     def __init__(self, *replicas: Replica) -> None:
         self.replicas = {replica.id: replica for replica in replicas}
         self.now_us = 1_000_000
         self.sent: list[tuple[PeerId, Send]] = []
+        self.loses: Callable[[], bool] = lambda: False
         self._queue: deque[tuple[PeerId, Send]] = deque()
 
     def now(self) -> Now:
@@ -199,7 +200,7 @@ class World:
         while self._queue:
             sender, send = self._queue.popleft()
             receiver = self.replicas.get(send.receiver)
-            if receiver is None:
+            if receiver is None or self.loses():
                 continue
             events = receiver.intake(send.payload)
             for event in events if events is not None else [Received(sender, send.payload)]:

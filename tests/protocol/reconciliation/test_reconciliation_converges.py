@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reconciliation_world import (
@@ -22,7 +23,9 @@ from reconciliation_world import (
 from hive.memory.delta import Delta
 from hive.memory.log import State, head_after
 from hive.protocol.reconciliation.config import ReconciliationConfig
+from hive.protocol.reconciliation.events import ReconcileRequested
 from hive.wire.clock import HOUR_US, SECOND_US
+from hive.wire.randomness import Stream
 
 SMALL = ReconciliationConfig(
     slots_from_heads=2, heads_page=3, ask_deltas_max=5, leaf_ids_max=4, fork_window=4
@@ -199,3 +202,27 @@ def test_same_seed_same_bytes() -> None:
         return [send.payload for _, send in world.sent]
 
     assert history() == history()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_network_that_loses_a_fifth_of_all_messages_only_delays(seed: int) -> None:
+    replicas = [Replica(peer(number), config=SMALL) for number in (1, 2, 3, 4)]
+    world = World(*replicas)
+    fate = Stream(bytes([seed]), "loss")
+    world.loses = lambda: fate.below(5) == 0
+    for number, chain in enumerate(SIX_CHAINS):
+        world.give(replicas[number % 4], chain)
+        world.give(replicas[(number + 1) % 4], chain[:5])
+    world.connect()
+    world.run(900 * SECOND_US)
+    assert_equal(*replicas)
+
+
+def test_a_heal_reconciles_before_the_next_round() -> None:
+    world, one, two = pair_of()
+    world.connect()
+    world.run(SECOND_US)
+    world.give(one, SIX_CHAINS[0])
+    world.feed(two, ReconcileRequested(None))
+    world.settle()
+    assert one.digest() == two.digest()
