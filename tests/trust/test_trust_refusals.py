@@ -10,7 +10,6 @@ import pytest
 from trust_federation import (
     HOLDERS,
     NOW_MS,
-    Federation,
     admitted,
     build,
     capability,
@@ -34,11 +33,10 @@ from hive.trust.records import (
     NodeRecord,
     RootKey,
     SealEntry,
-    SessionRecord,
 )
 from hive.trust.revocation import make_revocation
 from hive.trust.roots import next_root
-from hive.trust.rotation import rotate_agent, rotate_org
+from hive.trust.rotation import rotate_agent
 from hive.trust.state import TrustConfig, TrustState
 from hive.trust.verdicts import Admitted, Reason, TrustRefusal, Unknown
 from hive.wire.ids import FederationId, Inception
@@ -553,9 +551,3 @@ def test_admitting_twice_changes_nothing() -> None:
     version = state.version
     assert isinstance(state.admit(FED.org.to_bytes(), NOW_MS), Admitted)
     assert state.version == version
-
-
-def test_federation_fixture_is_honest() -> None:
-    assert isinstance(FED, Federation)
-    assert isinstance(FED.session.record, SessionRecord)
-    assert rotate_org is not None
