@@ -8,13 +8,14 @@ frames through the same `FrameStream`, with the same bounds and deadlines.
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from typing import Final
 
 import trio
 
 from hive.errors import RemoteError, ResourceError, TransportError
 from hive.transport.addresses import Address, format_address
-from hive.transport.frames import FrameStream, StreamPeer
+from hive.transport.frames import FrameStream, StreamPeer, seconds
 from hive.transport.packets import DATAGRAM_BYTES_MAX
 from hive.transport.ports import StreamHandler
 from hive.transport.stream_config import StreamConfig
@@ -148,12 +149,21 @@ class LoopbackListener:
         """Hands over the accepting end; False where there is no place."""
         if not self._turnstile.enter(stream.address):
             return False
+        if stream.is_anonymous and not self._turnstile.enter_anonymous():
+            self._turnstile.leave(stream.address)
+            return False
         try:
             self._arrivals.send_nowait(stream)
         except (trio.WouldBlock, trio.BrokenResourceError):
-            self._turnstile.leave(stream.address)
+            self.leave(stream)
             return False
         return True
+
+    def leave(self, stream: FrameStream) -> None:
+        """Gives back what `offer` took."""
+        if stream.is_anonymous:
+            self._turnstile.leave_anonymous()
+        self._turnstile.leave(stream.address)
 
 
 class LoopbackStreams:
@@ -214,17 +224,21 @@ class LoopbackStreams:
         task_status.started(bound)
         try:
             async for stream in listener.arriving:
-                nursery.start_soon(self._converse, stream, handler)
+                nursery.start_soon(self._converse, listener, stream, handler)
         finally:
             del self._network.listeners[bound]
             listener.arriving.close()
 
-    async def _converse(self, stream: FrameStream, handler: StreamHandler) -> None:
+    async def _converse(
+        self, listener: LoopbackListener, stream: FrameStream, handler: StreamHandler
+    ) -> None:
+        life_us = self._config.anonymous_life_us
         try:
-            await stream.send(_ACCEPTED)
-            await handler(stream)
+            with trio.move_on_after(seconds(life_us) if stream.is_anonymous else inf):
+                await stream.send(_ACCEPTED)
+                await handler(stream)
         except (RemoteError, ResourceError):
             return
         finally:
-            self._turnstile.leave(stream.address)
+            listener.leave(stream)
             await stream.abort()

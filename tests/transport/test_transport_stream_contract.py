@@ -11,6 +11,7 @@ from stream_nodes import Pair, echo, loopback_pair, served, tls_pair
 from hive.errors import MalformedFrame, ProtocolViolation, StateError, TransportError
 from hive.transport.frames import FrameStream
 from hive.transport.stream_config import StreamConfig
+from hive.wire.clock import MILLISECOND_US
 from hive.wire.ids import Inception
 
 SMALL = StreamConfig(
@@ -21,7 +22,6 @@ SMALL = StreamConfig(
     stream_per_subnet_count_max=3,
     anonymous_count_max=2,
 )
-LARGER = StreamConfig(frame_bytes_max=80_000)
 
 pytestmark = pytest.mark.parametrize("make", [tls_pair, loopback_pair])
 Make = Callable[[StreamConfig], Pair]
@@ -176,6 +176,29 @@ def test_an_anonymous_stream_has_no_name_and_few_frames(make: Make) -> None:
         await stream.abort()
 
     run(make, scene, handler=hear)
+
+
+def test_anonymous_streams_have_few_places(make: Make) -> None:
+    async def scene(pair: Pair, address: tuple[str, int]) -> None:
+        streams = [await pair.client.dial_unsafe_for_enrolment(address) for _ in range(2)]
+        with pytest.raises(TransportError):
+            await pair.client.dial_unsafe_for_enrolment(address)
+        await (await pair.client.dial(address, pair.server_member.inception)).aclose()
+        for stream in streams:
+            await stream.aclose()
+
+    run(make, scene)
+
+
+def test_an_anonymous_stream_ends_with_its_life(make: Make) -> None:
+    config = StreamConfig(anonymous_life_us=50 * MILLISECOND_US)
+
+    async def scene(pair: Pair, address: tuple[str, int]) -> None:
+        stream = await pair.client.dial_unsafe_for_enrolment(address)
+        assert await is_over(stream)
+        await stream.abort()
+
+    run(make, scene, config)
 
 
 def test_an_anonymous_frame_is_small(make: Make) -> None:
