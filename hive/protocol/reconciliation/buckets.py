@@ -14,6 +14,7 @@ from hive.memory.log import State
 from hive.protocol.messages import WantDeltas
 from hive.protocol.reconciliation.config import ReconciliationConfig
 from hive.protocol.reconciliation.digests import (
+    LEAF_LAST,
     leaf_of,
     leaf_span,
     pair,
@@ -166,11 +167,13 @@ def _pack(key: bytes, digests: dict[int, Digest], numbers: Iterable[int]) -> byt
 
 
 def _differing(key: bytes, own: dict[int, Digest], untrusted_run: bytes) -> list[int]:
-    """Numbers of the buckets that differ or that only one side has, ascending."""
-    theirs = {
-        int.from_bytes(item[:NUMBER_BYTES], "big"): item[NUMBER_BYTES:]
-        for item in cut(untrusted_run, BUCKET_BYTES)
-    }
+    """Numbers of the buckets that differ or that only one side has, ascending.
+
+    A number beyond the last leaf names no time and is dropped.
+    """
+    items = cut(untrusted_run, BUCKET_BYTES)
+    claimed = {int.from_bytes(item[:NUMBER_BYTES], "big"): item[NUMBER_BYTES:] for item in items}
+    theirs = {number: claimed[number] for number in claimed if number <= LEAF_LAST}
     ours = {number: short(key, own[number]) for number in own}
     return sorted(number for number in {**ours, **theirs} if ours.get(number) != theirs.get(number))
 

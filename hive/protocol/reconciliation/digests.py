@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 LEAF_SHIFT: Final = 16 + 20
 PARENT_SHIFT: Final = LEAF_SHIFT + 8
+LEAF_LAST: Final = HLC_MAX >> LEAF_SHIFT
 PAGE: Final = 4_096
 _STATE_BYTES: Final = {state: bytes((state,)) for state in State}
 

@@ -362,6 +362,22 @@ def test_a_span_beyond_one_leaf_is_not_scanned() -> None:
     assert not served_to(replica, world, STRANGER, wide)
 
 
+def test_a_bucket_beyond_the_end_of_time_is_dropped() -> None:
+    world, replica = alone()
+    world.give(replica, chain())
+    world.feed(replica, ReconcileRequested(STRANGER))
+    probe = parse_untrusted(world.sent[-1][1].payload)
+    assert isinstance(probe, Probe)
+    heads = Heads(probe.session, NOTES, ALL_SLOTS, True, True, False, ())
+    for lure in (
+        Roots(probe.session, b"t" * 8, "", True, (Root(NOTES, b"h" * 8, b"s" * 8),)),
+        heads,
+        Leaves(probe.session, NOTES, b"", b"\xff" * 12),
+    ):
+        world.feed(replica, Received(STRANGER, lure.to_body()))
+    assert parse_untrusted(world.sent[-1][1].payload) == Done(probe.session)
+
+
 def test_contradicting_bounds_are_refused() -> None:
     with pytest.raises(ConfigError):
         ReconciliationConfig(leaf_ids_max=SHORT_ID_COUNT_MAX + 1)

@@ -7,6 +7,7 @@ from reconciliation_world import Replica, World, chain_of, memory, peer, pen_of
 
 from hive.memory.delta import Delta
 from hive.memory.log import head_after
+from hive.protocol.reconciliation.events import PeerConnected
 from hive.wire.clock import SECOND_US
 
 
@@ -54,3 +55,16 @@ def test_who_knows_a_fork_tells_whom_it_meets() -> None:
     late.run(10 * SECOND_US)
     assert three.fork_proofs
     assert one.digest() == three.digest()
+
+
+def test_a_fork_at_equal_length_shows_in_heads_without_buckets() -> None:
+    trunk = chain_of(pen_of(1), [memory("trunk")])
+    one, two = Replica(peer(1)), Replica(peer(2))
+    world = World(one, two)
+    world.give(one, trunk + branch(trunk, "left", 3))
+    world.give(two, trunk + branch(trunk, "right", 3))
+    world.feed(two, PeerConnected(one.id))
+    world.feed(one, PeerConnected(two.id))
+    world.reconcile(one, two)
+    assert one.fork_proofs
+    assert not any(send.payload[2:12] == b"rc-buckets" for _, send in world.sent)
