@@ -3,15 +3,23 @@
 Imports errors and wire; the only floor that imports pynacl and `cryptography`. Pure: entropy,
 time and bytes are handed in.
 
-`keys`        algorithms, point checks, signing keys, signatures over (label, digest)
-`capability`  what may be done where, and the subset rule
-`records`     root, org, issuer, node, agent, session, revocation, freshness: shapes and ids
-`envelope`    a record as it travels: body, signatures, id
-`chain`       verification of a leaf up to the root, in numbered steps
-`roots`       the history of roots and how one replaces another
-`revocation`  revocations and seals: what stays good
-`rotation`    pre-rotation: the next key is committed before it is needed
-`sealing`     boxes between two peers, sealed secrets at rest
-`tls`         X.509 leaves bound to node records
-`invite`      one-time secrets that let a new node in
+`keys`             algorithms, point checks, signing keys, signatures over (label, digest)
+`capability`       what may be done where, and the subset rule
+`records`          root, org, issuer, node, agent, session, revocation, freshness: shapes and ids
+`envelope`         a record as it travels: body, signatures, id
+`verdicts`         what becomes of a record or a position: reasons, values
+`links`            what each kind of record rests on: signers, thresholds, lives
+`checks`           the single checks of a record, each with one question
+`chain`            their order and numbers; the chain of a leaf up to the root
+`state`            every admitted record, and what follows from them
+`shelf`            what is kept of one organisation, within its bounds
+`revocation`       revocations and seals: what stays good
+`rotation`         pre-rotation: the next key is committed before it is needed
+`roots`            the history of roots, and the ceremonies that sign roots and orgs
+`issuing`          builders of signed records, from a root to a session
+`invite`           one-time secrets that let a new node in
+`armour`           bytes as text that survives mail, or says what happened to it
+`secrets_at_rest`  passphrases, stretched and sealing
+`sealing`          boxes between two peers
+`tls`              X.509 leaves bound to node records
 """

@@ -87,16 +87,12 @@ class Case:
     known: Known
     signer: Signed[Record] | None
     previous: Signed[Record] | None
+    requirements: tuple[Requirement, ...]
 
     @property
     def record(self) -> Record:
         """The record itself."""
         return self.signed.record
-
-    @property
-    def requirements(self) -> tuple[Requirement, ...]:
-        """Whose signatures it needs, and how many."""
-        return requirements(self.record, self.signer, self.previous)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +137,10 @@ def previous_id_of(record: Record) -> RecordId | None:
 def case_of(signed: Signed[Record], now_ms: int, known: Known) -> Case:
     """The record beside what it names, as far as known."""
     signer_id, previous_id = signer_id_of(signed.record), previous_id_of(signed.record)
-    return Case(
-        signed,
-        now_ms,
-        known,
-        known.signed(signer_id) if signer_id else None,
-        known.signed(previous_id) if previous_id else None,
-    )
+    signer = known.signed(signer_id) if signer_id else None
+    previous = known.signed(previous_id) if previous_id else None
+    needs = requirements(signed.record, signer, previous)
+    return Case(signed, now_ms, known, signer, previous, needs)
 
 
 def missing_of(case: Case) -> tuple[RecordId, ...]:

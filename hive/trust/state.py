@@ -20,6 +20,7 @@ from hive.trust.keys import PublicKey, is_sound
 from hive.trust.records import (
     AgentRecord,
     FreshnessRecord,
+    IssuerRecord,
     NodeRecord,
     OrgRecord,
     RevocationRecord,
@@ -43,6 +44,9 @@ from hive.wire.ids import Digest, FederationId, Inception, RecordId
 from hive.wire.schema import Record
 
 _LEAVES = (NodeRecord, AgentRecord, SessionRecord)
+
+_ONLINE = (IssuerRecord, NodeRecord)
+"""Signers whose stolen key may fill half of what their org may revoke, never all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,9 +177,9 @@ class TrustState:
             signed = parse_untrusted(untrusted)
         except MalformedFrame as error:
             return TrustRefusal(Reason.MALFORMED, str(error))
-        kept = self._records.get(signed.id)
-        if kept is not None:
-            return Admitted(kept)
+        replayed = self._replayed(signed)
+        if replayed is not None:
+            return replayed
         case = links.case_of(signed, now_ms, self)
         refusal = judge(case, self.STEPS)
         if refusal is not None and refusal.reason is Reason.SIGNER_UNKNOWN:
@@ -189,7 +193,8 @@ class TrustState:
             case RootRecord():
                 refusal = self._keep_root(cast("Signed[RootRecord]", signed))
             case FreshnessRecord():
-                return self._keep_freshness(cast("Signed[FreshnessRecord]", signed))
+                self._freshness[record.issuer] = cast("Signed[FreshnessRecord]", signed)
+                return None
             case OrgRecord():
                 refusal = self._keep_org(record)
             case _:
@@ -215,15 +220,19 @@ class TrustState:
         self._shelf(record.inception)
         return None
 
-    def _keep_freshness(self, signed: Signed[FreshnessRecord]) -> TrustRefusal | None:
-        newest = self._freshness.get(signed.record.issuer)
-        if newest is not None:
-            if newest.id == signed.id:
-                return None
-            index, at_ms = newest.record.index, newest.record.at_ms
-            if signed.record.index <= index or signed.record.at_ms < at_ms:
-                return TrustRefusal(Reason.STALE, f"index {newest.record.index} is known")
-        self._freshness[signed.record.issuer] = signed
+    def _replayed(self, signed: Signed[Record]) -> Verdict | None:
+        """The verdict on what is kept already, or is an older statement; costs no signature."""
+        kept = self._records.get(signed.id)
+        if kept is not None:
+            return Admitted(kept)
+        record = signed.record
+        newest = self._freshness.get(record.issuer) if isinstance(record, FreshnessRecord) else None
+        if newest is None or not isinstance(record, FreshnessRecord):
+            return None
+        if newest.id == signed.id:
+            return Admitted(cast("Signed[Record]", newest))
+        if record.index <= newest.record.index or record.at_ms < newest.record.at_ms:
+            return TrustRefusal(Reason.STALE, f"index {newest.record.index} is known")
         return None
 
     def _keep_on_shelf(self, case: links.Case) -> TrustRefusal | None:
@@ -238,11 +247,13 @@ class TrustState:
             for record_id in dropped:
                 self._forget(record_id, shelf)
             return None
+        is_online = case.signer is not None and isinstance(case.signer.record, _ONLINE)
+        share = 2 if is_online else 1
         refusal = shelf.take_bounded(
             case.record,
             self._config.issuer_count_max,
-            self._config.revocation_count_max,
-            self._config.seal_entry_count_max,
+            self._config.revocation_count_max // share,
+            self._config.seal_entry_count_max // share,
         )
         if refusal:
             return TrustRefusal(Reason.FULL, f"{refusal} is reached for its org")

@@ -516,3 +516,23 @@ def test_author_logs_are_named_blindly_by_author_writer_and_namespace() -> None:
 def test_signatures_are_not_part_of_an_id() -> None:
     again = dataclasses.replace(FED.root, signatures=())
     assert again.record.id_of(again.body) == FED.root.id
+
+
+def test_stolen_issuer_key_cannot_use_up_its_orgs_revocations() -> None:
+    state = FED.state(config=TrustConfig(revocation_count_max=2))
+    seal(state)
+    flood = revocation(key("issuer"), subject=Inception(FED.node.record.inception))
+    assert refused(state, flood).reason is Reason.FULL
+    issuer = Inception(FED.issuer.record.inception)
+    admitted(state, revocation(*org_signers(), signer=FED.org, subject=issuer))
+    assert state.is_revoked(chain_at(state, FED.node.id))
+
+
+def test_freshness_repeated_is_admitted_and_kept_once() -> None:
+    state = FED.state()
+    statement = freshness(FED.issuer, key("issuer"), index=3)
+    version = state.version
+    for _ in range(2):
+        admitted(state, statement)
+    assert len(state.records_of(FreshnessRecord)) == 1
+    assert state.version == version
