@@ -182,6 +182,18 @@ def test_a_chain_is_served_in_order_within_the_message_bounds() -> None:
     assert parse_untrusted(last.payload) == Served(5, 1, 0)
 
 
+def test_an_asker_whose_log_forked_before_its_gap_is_shown_the_fork() -> None:
+    world, replica = alone(ReconciliationConfig(fork_window=4))
+    deltas = chain(1, 20)
+    world.give(replica, deltas)
+    for previous, first in ((deltas[9].id[:16], 11), (b"x" * 16, 7), (b"", 11)):
+        want = WantChains(0, (ChainRange(deltas[0].header.chain, 11, 12, previous),))
+        (answer,) = served_to(replica, world, STRANGER, want)
+        envelopes = Deltas.from_body_untrusted(answer.payload).envelopes
+        got = [parse_delta_untrusted(each).header.sequence for each in envelopes]
+        assert got == list(range(first, 13))
+
+
 def test_serving_stops_at_its_budget_and_says_how_far_it_came() -> None:
     config = ReconciliationConfig(
         serve_message_bytes=3_000, serve_ask_bytes=5_000, serve_burst_bytes=8_000
