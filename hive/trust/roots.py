@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Final
+from typing import Annotated, Final, TypeAlias
 
 from hive.errors import MalformedFrame, StateError
 from hive.trust.armour import armour, unarmour
@@ -21,6 +21,7 @@ from hive.trust.links import Requirement, previous_id_of, requirements, signer_i
 from hive.trust.records import (
     RECORD_BYTES_MAX,
     ROOT_LIFE_MS,
+    IssuerRecord,
     OrgRecord,
     RootKey,
     RootRecord,
@@ -31,6 +32,9 @@ from hive.wire.schema import Record, record
 
 PROPOSAL: Final = "HIVE PROPOSAL"
 PARTIAL: Final = "HIVE SIGNATURE"
+
+Proposable: TypeAlias = RootRecord | OrgRecord | IssuerRecord
+"""What people sign at several places: the records of keys that are kept apart."""
 
 
 class RootHistory:
@@ -165,20 +169,20 @@ class Partial(Record):
     octets: Annotated[bytes, Octets(SIGNATURE_BYTES, SIGNATURE_BYTES)]
 
 
-def propose(proposed: RootRecord | OrgRecord) -> bytes:
+def propose(proposed: Proposable) -> bytes:
     """The file to mail to the holders."""
     return armour(PROPOSAL, Proposal(body=proposed.to_body()).to_body())
 
 
-def read_proposal(untrusted: bytes) -> RootRecord | OrgRecord:
+def read_proposal(untrusted: bytes) -> Proposable:
     """What a holder is asked to sign, to be shown before signing; raises `MalformedFrame`."""
     proposal = Proposal.from_body_untrusted(unarmour(PROPOSAL, untrusted))
     proposed = parse_body_untrusted(proposal.body)
-    if isinstance(proposed, RootRecord | OrgRecord):
+    if isinstance(proposed, RootRecord | OrgRecord | IssuerRecord):
         return proposed
     raise MalformedFrame(
         f"a {proposed.LABEL} is not signed in a ceremony",
-        hint="proposals are made for roots and organisations only",
+        hint="proposals are made for roots, organisations and issuers only",
     )
 
 
@@ -194,7 +198,7 @@ def combine(
     untrusted_proposal: bytes,
     untrusted_partials: Sequence[bytes],
     known: Callable[[RecordId], Signed[Record] | None] = lambda _: None,
-) -> Signed[RootRecord | OrgRecord]:
+) -> Signed[Proposable]:
     """The proposed record under its signatures, each one verified and needed, and enough.
 
     `known` finds the records that it rests on (`TrustState.signed`); R(0) rests on none. Raises
@@ -216,7 +220,7 @@ def combine(
 
 
 def _needs(
-    proposed: RootRecord | OrgRecord, known: Callable[[RecordId], Signed[Record] | None]
+    proposed: Proposable, known: Callable[[RecordId], Signed[Record] | None]
 ) -> tuple[Requirement, ...]:
     signer_id, previous_id = signer_id_of(proposed), previous_id_of(proposed)
     signer = known(signer_id) if signer_id else None
