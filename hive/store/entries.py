@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from hive.errors import MalformedFrame, StoreError
 from hive.memory.delta import Delta, Header, Proof
 from hive.memory.log import Held, State
-from hive.memory.receipt import parse_receipt_untrusted
+from hive.memory.receipt import Receipt
 from hive.store.faults import DAMAGED_HINT
 from hive.store.layout import Counters, Tables, Transaction, number_key, number_of, position_key
 from hive.store.paths import pick, plant
@@ -43,6 +43,38 @@ def decode_own(value: bytes) -> Any:
         raise StoreError(f"an entry does not decode: {error}", hint=DAMAGED_HINT) from None
 
 
+class _Receipt(NamedTuple):
+    """A travelling receipt in its shared and its own part."""
+
+    shared: bytes
+    leaf: int
+    path: tuple[bytes, ...]
+
+
+def _split(receipt: bytes) -> _Receipt | None:
+    """The parts of a receipt, where they make exactly these bytes again."""
+    if not receipt:
+        return None
+    try:
+        plain = decode_typed(receipt, _OURS, bytes_max=len(receipt))
+    except MalformedFrame:
+        return None
+    if not isinstance(plain, tuple) or len(plain) != 4 or encode(plain) != receipt:
+        return None
+    body, signature, index, path = plain
+    if type(index) is not int or type(path) is not tuple or set(map(type, path)) - {bytes}:
+        return None
+    return _Receipt(encode((body, signature)), index, path)
+
+
+def _delta_count(shared: bytes) -> int:
+    """How many deltas a receipt covers; 0 where its body is not that of a receipt."""
+    try:
+        return Receipt.from_body_untrusted(decode_own(shared)[0]).count
+    except (MalformedFrame, TypeError):
+        return 0
+
+
 class EntryWriter:
     """Packs deltas in one transaction; `flush` writes the groves that grew."""
 
@@ -50,8 +82,8 @@ class EntryWriter:
         self._txn = txn
         self._tables = tables
         self._counters = counters
-        self._groves: dict[bytes, bytes] = {}
-        self._receipts: dict[bytes, int] = {}
+        self._groves: dict[bytes, bytearray] = {}
+        self._receipts: dict[bytes, tuple[int, int]] = {}
 
     def pack(self, delta: Delta, state: State, chain: int) -> bytes:
         """The value of a delta's row; `chain` is the number of its chain."""
@@ -73,49 +105,50 @@ class EntryWriter:
     def flush(self) -> None:
         """Writes the groves that grew since the last flush."""
         for key, grove in self._groves.items():
-            self._txn.put(key, grove, db=self._tables.groves)
+            self._txn.put(key, bytes(grove), db=self._tables.groves)
         self._groves.clear()
 
     def _pack_receipt(self, delta: Delta, proof_index: int) -> tuple[Any, ...]:
-        if not delta.receipt:
-            return (0, 0, 0, _OPAQUE, ())
-        try:
-            receipt = parse_receipt_untrusted(delta.receipt)
-        except MalformedFrame:
-            return (0, 0, 0, _OPAQUE, (delta.receipt,))
-        number = self._receipt_number(encode((receipt.body, receipt.signature)))
-        count, index, path = receipt.receipt.count, receipt.index, receipt.path
+        shared = _split(delta.receipt)
+        found = None if shared is None else self._receipt_number(shared.shared)
+        if shared is None or found is None:
+            return (0, 0, 0, _OPAQUE, (delta.receipt,) if delta.receipt else ())
+        number, count = found
+        index, path = shared.leaf, shared.path
         is_same_tree = (proof_index, delta.proof.count) == (index, count)
         if is_same_tree and path == delta.proof.path:
             return (number, index, count, _IN_PROOF_GROVE, ())
         place = self._plant(_receipt_grove(number), index, count, path, _IN_RECEIPT_GROVE)
         return (number, index, count, place, () if place else path)
 
-    def _receipt_number(self, shared: bytes) -> int:
-        id = hashlib.sha256(shared).digest()
-        known = self._receipts.get(id)
+    def _receipt_number(self, shared: bytes) -> tuple[int, int] | None:
+        """Number and delta count of a receipt; None where it is not worth sharing or not ours."""
+        known = self._receipts.get(shared)
         if known is not None:
             return known
+        id = hashlib.sha256(shared).digest()
         value = self._txn.get(id, db=self._tables.receipt_ids)
         if value is None:
+            count = _delta_count(shared)
+            if count < 2:
+                return None
             self._counters.receipt += 1
-            value = number_key(self._counters.receipt)
-            self._txn.put(value, shared, db=self._tables.receipts, append=True)
+            key = number_key(self._counters.receipt)
+            self._txn.put(key, shared, db=self._tables.receipts, append=True)
+            value = key + bytes((count,))
             self._txn.put(id, value, db=self._tables.receipt_ids)
-        self._receipts[id] = number_of(value)
-        return self._receipts[id]
+        self._receipts[shared] = number_of(value[:-1]), value[-1]
+        return self._receipts[shared]
 
     def _plant(self, key: bytes, index: int, count: int, path: Any, place: int) -> int:
         if not path:
             return _IN_ROW
-        known = self._groves.get(key)
-        if known is None:
-            known = self._txn.get(key, db=self._tables.groves) or b""
-        grown = plant(known, index, count, path)
-        if grown is None:
+        grove = self._groves.get(key)
+        if grove is None:
+            grove = bytearray(self._txn.get(key, db=self._tables.groves) or b"")
+        if not plant(grove, index, count, path):
             return _IN_ROW
-        if grown != known:
-            self._groves[key] = grown
+        self._groves[key] = grove
         return place
 
 

@@ -7,11 +7,12 @@ once by `flush`, which must come before the commit.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import assert_never
+from functools import lru_cache
+from typing import Final, assert_never
 
 from hive.errors import StateError
 from hive.memory.delta import Delta, Header
-from hive.memory.log import Continuation, Head, State, continuation, head_after
+from hive.memory.log import Continuation, Head, State, continuation
 from hive.protocol.ports import (
     Forget,
     KeptFork,
@@ -43,19 +44,40 @@ from hive.store.layout import (
     unpack_forget,
     unpack_head,
 )
+from hive.trust.records import chain_digest
 from hive.wire.clock import Hlc
 from hive.wire.ids import DeltaId, Digest, Inception
 
+CHAINS_KEPT: Final = 4_096
+"""Chains whose name and head are remembered between transactions; some 1 kB each."""
+
+_chain_digest = lru_cache(maxsize=CHAINS_KEPT)(chain_digest)
+
+Heads = dict[Digest, tuple[int, Head]]
+"""Number and head of chains."""
+
 
 class Ledger:
-    """The writes of one transaction; useless once one of them failed."""
+    """The writes of one transaction; useless once one of them failed.
 
-    def __init__(self, txn: Transaction, tables: Tables) -> None:
+    `heads` are what earlier transactions left, so that they need not be read again; `changed`
+    are those that this one leaves, None where it cut chains.
+    """
+
+    def __init__(self, txn: Transaction, tables: Tables, heads: Heads | None = None) -> None:
         self._txn = txn
+        self._known_heads = heads if heads is not None else {}
         self._tables = tables
         self._counters = load_counters(txn, tables)
         self._entries = EntryWriter(txn, tables, self._counters)
-        self._heads: dict[Digest, tuple[int, Head]] = {}
+        self._heads: Heads = {}
+        self._has_cut = False
+        self._spaces: dict[str, bytes] = {}
+
+    @property
+    def changed(self) -> Heads | None:
+        """The heads to remember once the transaction is committed."""
+        return None if self._has_cut else self._heads
 
     def carry_out(self, writes: Sequence[Write]) -> None:
         """The writes in order; raises `StateError` where a delta does not fit its chain."""
@@ -110,7 +132,7 @@ class Ledger:
         )
 
     def _append_to_chain(self, delta: Delta) -> int:
-        head = head_after(delta)
+        head = _head_at(delta.id, delta.header)
         known = self._chain(head.chain)
         if continuation(delta, known[1] if known else None, None) is not Continuation.NEXT:
             raise StateError("a delta does not continue its chain", hint="report this as a bug")
@@ -129,16 +151,16 @@ class Ledger:
     def _give_row(self, id: DeltaId, header: Header, entry: bytes, body: bytes, chain: int) -> None:
         """Puts an entry at the end of the log and points every index to it."""
         self._counters.row += 1
-        row, tables = number_key(self._counters.row), self._tables
-        self._txn.put(row, entry, db=tables.log, append=True)
+        row, tables, put = number_key(self._counters.row), self._tables, self._txn.put
+        put(row, entry, db=tables.log, append=True)
         if body:
-            self._txn.put(row, body, db=tables.bodies, append=True)
+            put(row, body, db=tables.bodies, append=True)
         elif entry[0] == State.LIVE:
-            self._put(row, id, tables.missing)
-        self._put(id, row, tables.ids)
-        self._put(position_key(chain, header.sequence), row, tables.positions)
+            put(row, id, db=tables.missing)
+        put(id, row, db=tables.ids)
+        put(position_key(chain, header.sequence), row, db=tables.positions)
         times = time_key(self._space(header.namespace), header.hlc, id)
-        self._put(times, entry[:STATE_BYTES], tables.times)
+        put(times, entry[:STATE_BYTES], db=tables.times)
 
     def _put_body(self, write: PutBody) -> None:
         """The delta moves to the end of the log, where projections come by."""
@@ -182,6 +204,7 @@ class Ledger:
     # the rest
 
     def _truncate(self, write: Truncate) -> None:
+        self._has_cut, self._known_heads = True, {}
         known = self._chain(write.chain)
         if known is None:
             return
@@ -229,18 +252,23 @@ class Ledger:
         return max(hlcs.values(), default=0)
 
     def _chain(self, chain: Digest) -> tuple[int, Head] | None:
-        known = self._heads.get(chain)
+        known = self._heads.get(chain) or self._known_heads.get(chain)
         if known is None:
             value = self._get(chain, self._tables.chains)
             known = None if value is None else unpack_head(chain, value)
         return known
 
     def _space(self, namespace: str) -> bytes:
-        value = self._get(space_name(namespace), self._tables.spaces)
+        known = self._spaces.get(namespace)
+        if known is not None:
+            return known
+        name = space_name(namespace)
+        value = self._get(name, self._tables.spaces)
         if value is None:
             self._counters.space += 1
             value = space_key(self._counters.space)
-            self._put(space_name(namespace), value, self._tables.spaces)
+            self._put(name, value, self._tables.spaces)
+        self._spaces[namespace] = value
         return value
 
     def _state_of(self, row: bytes) -> State:
@@ -259,6 +287,5 @@ class Ledger:
 
 def _head_at(id: DeltaId, header: Header) -> Head:
     author, writer = Inception(header.author), Inception(header.writer)
-    return Head(
-        header.chain, header.namespace, author, writer, header.sequence, id, Hlc(header.hlc)
-    )
+    chain = _chain_digest(author, writer, header.namespace)
+    return Head(chain, header.namespace, author, writer, header.sequence, id, Hlc(header.hlc))

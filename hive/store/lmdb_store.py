@@ -17,11 +17,12 @@ from typing import Any, Final
 import lmdb
 
 from hive.errors import ConfigError, HiveError, StateError, StoreError
+from hive.memory.delta import DELTA_BYTES_MAX
 from hive.protocol.ports import Write
 from hive.store.faults import fault_of, full
 from hive.store.integrity import mark_directory, require_sound_file
 from hive.store.layout import TABLE_COUNT_MAX, Tables, open_tables
-from hive.store.ledger import Ledger
+from hive.store.ledger import CHAINS_KEPT, Heads, Ledger
 from hive.store.lmdb_reader import LmdbReader
 from hive.store.lock import StoreLock
 from hive.store.memory_store import Done, is_refused_when_full
@@ -29,6 +30,8 @@ from hive.store.writer import Writer
 
 DATA_FILE: Final = "data.mdb"
 _MAP_UNIT: Final = 1 << 20
+_WRITE_BYTES_MAX: Final = 2 * DELTA_BYTES_MAX
+"""More than one write can add to the file, its index pages included."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +98,8 @@ class LmdbStore(LmdbReader):
             raise
         super().__init__(env, tables, self._config.map_bytes_max)
         self._is_lost = False
+        self._heads: Heads = {}
+        self._writes_until_count = 0
         self._writer = Writer(
             self._commit,
             group_batches_max=self._config.group_batches_max,
@@ -139,7 +144,7 @@ class LmdbStore(LmdbReader):
             raise StoreError("the disk failed in mid-commit", hint="restart hive")
         try:
             with self._env.begin(write=True) as txn:
-                self._carry_out(txn, batches)
+                changed = self._carry_out(txn, batches)
         except HiveError:
             raise
         except lmdb.PanicError as error:
@@ -149,15 +154,31 @@ class LmdbStore(LmdbReader):
             raise fault_of(error) from None
         except (ArithmeticError, LookupError, TypeError, ValueError, struct.error) as error:
             raise StateError(f"a write cannot be kept: {error}", hint="report this") from error
+        self._remember(changed)
 
-    def _carry_out(self, txn: Any, batches: Sequence[Sequence[Write]]) -> None:
-        ledger = Ledger(txn, self._tables)
-        is_full = self._bytes_used(txn) >= self._config.map_bytes_max
+    def _carry_out(self, txn: Any, batches: Sequence[Sequence[Write]]) -> Heads | None:
+        ledger = Ledger(txn, self._tables, self._heads)
+        is_full = self._is_full(txn, sum(map(len, batches)))
         for writes in batches:
             if is_full and any(map(is_refused_when_full, writes)):
                 raise full()
             ledger.carry_out(writes)
         ledger.flush()
+        return ledger.changed
+
+    def _remember(self, changed: Heads | None) -> None:
+        if changed is None or len(self._heads) + len(changed) > CHAINS_KEPT:
+            self._heads.clear()
+        self._heads.update(changed or {})
+
+    def _is_full(self, txn: Any, write_count: int) -> bool:
+        """Whether the cap is reached; counts pages only once it may have come near."""
+        self._writes_until_count -= write_count
+        if self._writes_until_count < 0:
+            room = self._config.map_bytes_max - self._bytes_used(txn)
+            self._writes_until_count = max(room, 0) // _WRITE_BYTES_MAX - write_count
+            return room <= 0
+        return False
 
 
 def open_environment(

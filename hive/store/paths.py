@@ -11,39 +11,47 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
-from hive.wire.ids import DIGEST_BYTES, ZERO_DIGEST
+from hive.wire.ids import DIGEST_BYTES
 
 _COMBINATIONS: Final = 64 * 65 // 2
+_UNKNOWN: Final = bytes(DIGEST_BYTES)
 
 
 @lru_cache(maxsize=_COMBINATIONS)
-def path_slots(index: int, count: int) -> tuple[int, ...]:
-    """Where the hashes of a leaf's audit path stand in the grove of `count` leaves."""
-    slots, offset, size = [], 0, count
+def path_places(index: int, count: int) -> tuple[int, ...]:
+    """Where the hashes of a leaf's audit path begin in the grove of `count` leaves."""
+    places, offset, size = [], 0, count
     while size > 1:
         sibling = index ^ 1
         if sibling < size:
-            slots.append(offset + sibling)
+            places.append((offset + sibling) * DIGEST_BYTES)
         offset, size, index = offset + size, (size + 1) // 2, index // 2
-    return tuple(slots)
+    return tuple(places)
 
 
-def plant(grove: bytes, index: int, count: int, path: Sequence[bytes]) -> bytes | None:
-    """The grove with this path in it; None where the two do not fit each other."""
-    slots = path_slots(index, count) if 0 <= index < count else ()
-    if len(slots) != len(path) or not path or ZERO_DIGEST in path:
-        return None
-    grown = bytearray(grove.ljust((max(slots) + 1) * DIGEST_BYTES, b"\0"))
-    for slot, node in zip(slots, path, strict=True):
-        start = slot * DIGEST_BYTES
-        known = bytes(grown[start : start + DIGEST_BYTES])
-        if known != node and known != ZERO_DIGEST:
-            return None
-        grown[start : start + DIGEST_BYTES] = node
-    return bytes(grown)
+def plant(grove: bytearray, index: int, count: int, path: Sequence[bytes]) -> bool:
+    """Puts a path into a grove; False, and nothing done, where the two do not fit each other."""
+    places = path_places(index, count) if 0 <= index < count else ()
+    if len(places) != len(path) or not path:
+        return False
+    missing = max(places) + DIGEST_BYTES - len(grove)
+    if missing > 0:
+        grove += bytes(missing)
+    new: list[tuple[int, bytes]] = []
+    for place, node in zip(places, path, strict=True):
+        known = grove[place : place + DIGEST_BYTES]
+        if known != node:
+            if known != _UNKNOWN or len(node) != DIGEST_BYTES:
+                return False
+            new.append((place, node))
+        elif node == _UNKNOWN:
+            return False
+    for place, node in new:
+        grove[place : place + DIGEST_BYTES] = node
+    return True
 
 
 def pick(grove: bytes, index: int, count: int) -> tuple[bytes, ...]:
     """The audit path that was planted for this leaf."""
-    starts = [slot * DIGEST_BYTES for slot in path_slots(index, count)]
-    return tuple(grove[start : start + DIGEST_BYTES] for start in starts)
+    places = path_places(index, count)
+    return tuple(grove[place : place + DIGEST_BYTES] for place in places)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Final
+from typing import Final, NamedTuple
 
 from hive.errors import HiveError, StateError, StoreError
 from hive.protocol.ports import Write
@@ -24,8 +23,7 @@ Commit = Callable[[Sequence[Sequence[Write]]], None]
 """Carries out batches in one durable transaction, or raises and changes nothing."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
+class _Batch(NamedTuple):
     writes: Sequence[Write]
     done: Done
 
@@ -62,7 +60,7 @@ class Writer:
                 raise StateError("the store is closed", hint="open it again")
             is_busy = self._queue.qsize() >= self._queue_batches_max
             if not is_busy:
-                self._queue.put(_Batch(tuple(writes), done))
+                self._queue.put(_Batch(writes, done))
         if is_busy:
             done(StoreError("the writer's queue is full", hint=BUSY_HINT))
 
