@@ -11,7 +11,9 @@
 `driver`       performs a peer's effects: store, then send, then answer
 `desk`         enrolment, renewal and issuing where this node holds an issuer's key
 `enrolment`    joining a federation with nothing but an invite
+`cards`        what an organisation says of itself before a ceremony, and its keys
 `ceremony`     founding a federation and enrolling an organisation, by files
+`founded`      a federation's file: root, organisations and issuers, verified when read
 `views`        what users see of deltas, peers and the node's state
 `api`          the verbs that users call, one home for CLI, client and surfaces
 `control`      the verbs over a socket in the node's folder

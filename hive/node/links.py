@@ -55,16 +55,16 @@ class Links:
         """Everybody to whom a stream is open."""
         return tuple(self._links)
 
-    async def run(self, address: tuple[str, int], *, task_status: trio.TaskStatus[None]) -> None:
-        """Accepts streams and keeps them until cancelled."""
+    async def run(self, address: tuple[str, int], *, task_status: trio.TaskStatus[int]) -> None:
+        """Accepts streams and keeps them until cancelled; starts with the port."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            await nursery.start(
-                lambda task_status: self._carrier.serve(
-                    address, self._accepted, nursery, task_status=task_status
-                )
-            )
-            task_status.started()
+
+            async def serve(*, task_status: trio.TaskStatus[tuple[str, int]]) -> None:
+                await self._carrier.serve(address, self._accepted, nursery, task_status=task_status)
+
+            bound = await nursery.start(serve)
+            task_status.started(bound[1])
             await trio.sleep_forever()
 
     def open(self, wanted: ev.OpenStream) -> None:

@@ -31,8 +31,10 @@ class Signers:
         self.refresh()
 
     def refresh(self) -> None:
-        """Reads every key of the keyring."""
-        held = (Named(name, self.keyring.signer(name)) for name in self.keyring.names())
+        """Reads every key of the keyring, and those that the next rotations reveal."""
+        names = self.keyring.names()
+        held = [Named(name, self.keyring.next_signer(name)) for name in names]
+        held += [Named(name, self.keyring.signer(name)) for name in names]
         self._by_digest = {named.signer.public.digest: named for named in held}
 
     def holds(self, key: Digest) -> bool:

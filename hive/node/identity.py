@@ -1,0 +1,182 @@
+"""Who this node is: read from its store and keyring when it opens, renewed before it ends.
+
+A node is the newest node record in its store whose key its keyring holds. Three things change
+it: *renewal* (same key, new dates, new datagram key), and *rebirth* (a new identity), which a
+restored or copied store needs, because the original may have signed what this store does not
+know. Where this process holds the issuer's key it does both itself; else it asks the issuer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from hive.custody.file import FileKeyring
+from hive.custody.signer import HeldKey
+from hive.errors import StateError
+from hive.node import clocks
+from hive.node.home import (
+    AGENT_PREFIX,
+    DATAGRAM,
+    NODE,
+    PLACE_META,
+    Home,
+    datagram_key,
+    software_key,
+)
+from hive.node.paperwork import (
+    REBIRTH,
+    RENEW_AGENT,
+    RENEW_NODE,
+    RenewalLetter,
+    renewal_subject,
+)
+from hive.protocol.core import OwnNode
+from hive.protocol.discovery.contact import Address
+from hive.protocol.discovery.records import PeerRecord, SignedRecord
+from hive.protocol.ports import PutMeta, StoreReader, Write
+from hive.store.backup import RESTORED
+from hive.trust.envelope import Signed, parse_untrusted
+from hive.trust.keys import SEED_BYTES, PublicKey
+from hive.trust.records import AgentRecord, NodeRecord
+from hive.trust.sealing import DatagramKey
+from hive.wire.ids import Digest, Inception, RecordId, peer_id
+
+BOOT_META: Final = "boot"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The node as its store and keyring say."""
+
+    own: OwnNode
+    record: Signed[NodeRecord]
+    is_copy: bool
+
+
+def next_boot(reader: StoreReader) -> tuple[int, PutMeta]:
+    """A number that grew with every start of this node, for ever; to be stored before use."""
+    kept = reader.meta(BOOT_META)
+    seconds = clocks.read().wall_us // 1_000_000
+    boot = max(int.from_bytes(kept, "big") + 1 if kept else 1, seconds)
+    return boot, PutMeta(BOOT_META, boot.to_bytes(8, "big"))
+
+
+def find(home: Home, reader: StoreReader, keyring: FileKeyring, boot: int) -> Identity:
+    """The newest record of this node's key; raises `StateError` where there is none.
+
+    A record of the *next* key means that a rotation or rebirth was granted and this process
+    stopped before it was taken up: it is taken up now.
+    """
+    upcoming = newest_record(reader, keyring.next_signer(NODE).public)
+    if upcoming is not None:
+        keyring.stage(NODE, clocks.entropy(SEED_BYTES))
+        keyring.promote(NODE)
+    newest = newest_record(reader, keyring.signer(NODE).public)
+    if newest is None:
+        raise StateError(
+            f"{home.path} holds no record for its node key",
+            hint="join with an invite (`hive join`), or restore the store from a backup",
+        )
+    datagram_renewed(keyring, newest.record)
+    return Identity(own_node(newest, boot), newest, is_copied(home, reader))
+
+
+def newest_record(reader: StoreReader, key: PublicKey) -> Signed[NodeRecord] | None:
+    """The kept node record of a key that begins latest."""
+    newest: Signed[NodeRecord] | None = None
+    for envelope in reader.records():
+        signed = parse_untrusted(envelope)
+        record = signed.record
+        if not isinstance(record, NodeRecord) or record.key != key:
+            continue
+        if newest is None or record.not_before_ms >= newest.record.not_before_ms:
+            newest = Signed(record, signed.body, signed.signatures, signed.id)
+    return newest
+
+
+def own_node(signed: Signed[NodeRecord], boot: int) -> OwnNode:
+    """The peer's view of this node."""
+    record = signed.record
+    inception, org = Inception(record.inception), Inception(record.org)
+    return OwnNode(
+        peer=peer_id(inception, org),
+        inception=inception,
+        org=org,
+        name=record.name,
+        region=record.region,
+        key=record.key,
+        record=signed.id,
+        boot=boot,
+    )
+
+
+def is_copied(home: Home, reader: StoreReader) -> bool:
+    """Whether this store was restored, or lies elsewhere than where it was last written."""
+    if reader.meta(RESTORED):
+        return True
+    kept = reader.meta(PLACE_META)
+    return kept is not None and kept != home.place()
+
+
+def settled_here(home: Home) -> tuple[Write, ...]:
+    """What marks a store as being at home again, once it has an identity of its own."""
+    return PutMeta(PLACE_META, home.place()), PutMeta(RESTORED, b"")
+
+
+def peer_record(own: OwnNode, held: HeldKey, address: Address) -> SignedRecord:
+    """Where this node listens, signed by its key; the boot number is the sequence."""
+    listing = PeerRecord(own.inception, own.org, own.record, (address,), own.boot)
+    body = listing.to_body()
+    return SignedRecord(body, held.sign(PeerRecord.LABEL, listing.id_of(body)))
+
+
+# Letters to the issuer. The key that will be needed is durable before the letter leaves.
+
+
+def node_renewal(keyring: FileKeyring, record: RecordId) -> RenewalLetter:
+    """Asks for the same key with new dates and the next datagram key."""
+    held = keyring.signer(NODE)
+    upcoming = DatagramKey(software_key(keyring.next_signer(DATAGRAM)).seed)
+    return _letter(RENEW_NODE, held, record, upcoming.public, held.public, Digest(bytes(32)))
+
+
+def datagram_renewed(keyring: FileKeyring, record: NodeRecord) -> None:
+    """The renewed record names the next datagram key: it becomes the present one."""
+    if datagram_key(keyring.signer(DATAGRAM)).public == record.datagram_key:
+        return
+    keyring.stage(DATAGRAM, clocks.entropy(SEED_BYTES))
+    keyring.promote(DATAGRAM)
+
+
+def agent_renewal(keyring: FileKeyring, name: str, record: RecordId) -> RenewalLetter:
+    """Asks for an agent's record with new dates."""
+    held = keyring.signer(AGENT_PREFIX + name)
+    zero = Digest(bytes(32))
+    return _letter(RENEW_AGENT, held, record, bytes(32), held.public, zero)
+
+
+def rebirth(keyring: FileKeyring, record: RecordId) -> RenewalLetter:
+    """Asks for a new identity under the next key, signed by the present one."""
+    held, fresh = keyring.signer(NODE), keyring.next_signer(NODE)
+    following = keyring.stage(NODE, clocks.entropy(SEED_BYTES)).digest
+    upcoming = DatagramKey(software_key(keyring.next_signer(DATAGRAM)).seed)
+    return _letter(REBIRTH, held, record, upcoming.public, fresh.public, following)
+
+
+def _letter(
+    kind: str,
+    held: HeldKey,
+    record: RecordId,
+    datagram: bytes,
+    key: PublicKey,
+    following: Digest,
+) -> RenewalLetter:
+    subject = renewal_subject(kind, record, datagram, key, following)
+    signature = held.sign("renewal", subject)
+    return RenewalLetter(kind, record, datagram, key, following, signature)
+
+
+def is_due(record: NodeRecord | AgentRecord, now_ms: int) -> bool:
+    """Whether half of a record's life is over."""
+    return now_ms >= (record.not_before_ms + record.not_after_ms) // 2
