@@ -266,6 +266,7 @@ class Driver:
         named = self.signers.find(effect.key)
         if named is None:
             self.log.write("error", "key_missing", key=effect.key.hex())
+            self.post(SignatureMade(effect.token, b""))
         elif named.is_fast:
             signature = named.signer.sign(effect.label, effect.digest)
             self.post(SignatureMade(effect.token, signature))
@@ -279,7 +280,7 @@ class Driver:
             )
         except HiveError as error:
             self.log.write("error", "signing_failed", key=named.name, reason=str(error))
-            return
+            signature = b""
         self.post(SignatureMade(effect.token, signature))
 
     async def _search(self, effect: ev.Search) -> None:

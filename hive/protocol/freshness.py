@@ -83,6 +83,8 @@ class Freshness:
         if before is not None and record.index == before.index + 1:
             lag_us = now.wall_us - record.at_ms * MILLISECOND_US
         root = Digest(record.revocation_root)
+        if root == self._trust.revocation_root():
+            self._covered.put(root, None)
         self._heard[issuer] = _Heard(record.index, record.at_ms, root, now.monotonic_us, lag_us)
         return True
 
