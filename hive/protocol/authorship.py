@@ -19,8 +19,9 @@ from hive.protocol import refusals
 from hive.protocol.commands import Author, Authored, Declined
 from hive.protocol.core import Core, Effects
 from hive.protocol.events import Reply, RequestId, SignAs
-from hive.protocol.intake import Intake, Output, OwnConcluded
+from hive.protocol.intake import Intake
 from hive.protocol.machine import Token
+from hive.protocol.outcomes import Output, OwnConcluded
 from hive.protocol.refusals import Refusal
 from hive.trust.chain import Chain
 from hive.trust.records import chain_digest
@@ -40,12 +41,13 @@ class AuthorshipConfig:
             raise ConfigError(f"queued_draft_count_max must be at least {BATCH_COUNT_MAX}")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Request:
     id: RequestId
     drafts: deque[Draft]
-    total: int
     written: list[Delta] = field(default_factory=list)
+    durable_count: int = 0
+    is_declined: bool = False
 
 
 @dataclass(slots=True)
@@ -76,7 +78,7 @@ class Authorship:
         self._jobs: dict[tuple[Inception, str], _Job] = {}
         self._signing: dict[Token, _Job] = {}
         self._flying: dict[Token, _Job] = {}
-        self._unsettled: dict[Token, list[Reply]] = {}
+        self._unsettled: dict[Token, list[tuple[_Request, int]]] = {}
         self._queued = 0
 
     def ask(self, request: RequestId, command: Author, now: Now) -> Effects:
@@ -92,7 +94,7 @@ class Authorship:
             return [Reply(request, Authored(()))]
         key = (command.agent, command.namespace)
         job = self._jobs.setdefault(key, _Job(command.agent, command.namespace))
-        job.requests.append(_Request(request, deque(command.drafts), len(command.drafts)))
+        job.requests.append(_Request(request, deque(command.drafts)))
         self._queued += len(command.drafts)
         return self._fly(job, now)
 
@@ -102,7 +104,10 @@ class Authorship:
 
     def _fly(self, job: _Job, now: Now) -> Effects:
         """Starts the next flight of a chain, where none is under way."""
-        if job.unsigned is not None or job.is_flying or not job.requests:
+        if job.unsigned is not None or job.is_flying:
+            return []
+        if not job.requests:
+            self._jobs.pop((job.author, job.namespace), None)
             return []
         leaf = self._leaf(job.author, now)
         if leaf is None:
@@ -141,10 +146,19 @@ class Authorship:
         return Hlc(newest), now.wall_us
 
     def signed(self, token: Token, signature: bytes, now: Now) -> list[Output]:
-        """The author's signature came: the flight goes through ingress."""
+        """The author's signature came: the flight goes through ingress.
+
+        An empty one says that the key would not sign; the flight ends there.
+        """
         job = self._signing.pop(token, None)
         if job is None or job.unsigned is None:
             return []
+        if not signature:
+            job.unsigned, job.is_flying = None, True
+            flight = self._core.tokens.fresh()
+            self._flying[flight] = job
+            refusal = Refusal(refusals.LEAF_NOT_VALID, "the agent's key did not sign")
+            return [OwnConcluded(flight, (), (refusal,))]
         deltas = attach(job.unsigned, signature)
         job.unsigned, job.is_flying = None, True
         flight = self._core.tokens.fresh()
@@ -157,47 +171,59 @@ class Authorship:
         if job is None:
             return []
         job.is_flying = False
-        effects: Effects = []
+        effects = self._share(job, outcome.admitted, outcome.token)
         if outcome.refused:
-            effects += self._share(job, outcome.admitted, outcome.token)
             effects += self._fail(job, outcome.refused[0])
-        else:
-            effects += self._share(job, outcome.admitted, outcome.token)
         return [*effects, *self._fly(job, now)]
 
     def _share(self, job: _Job, admitted: tuple[Delta, ...], token: Token) -> Effects:
         """Gives each waiting request its deltas; those complete are answered behind the store."""
-        replies: list[Reply] = []
+        replies: Effects = []
+        touched: dict[RequestId, tuple[_Request, int]] = {}
         for delta in admitted:
             request = job.requests[0]
             request.drafts.popleft()
             request.written.append(delta)
             self._queued -= 1
+            touched[request.id] = (request, len(request.written))
             if not request.drafts:
                 job.requests.popleft()
                 replies.append(Reply(request.id, Authored(tuple(request.written))))
         if admitted:
-            self._unsettled[token] = replies
-        return list(replies)
+            self._unsettled[token] = list(touched.values())
+        return replies
 
     def _fail(self, job: _Job, refusal: Refusal) -> Effects:
         """Declines everything that waits on a chain."""
         effects: Effects = []
         while job.requests:
-            request = job.requests.popleft()
-            self._queued -= len(request.drafts)
-            already = tuple(delta.id for delta in request.written)
-            effects.append(Reply(request.id, Declined(refusal, already)))
+            effects += self._decline(job.requests.popleft(), refusal)
         return effects
+
+    def _decline(self, request: _Request, refusal: Refusal) -> Effects:
+        """Answers a request once, naming what of it is durable."""
+        self._queued -= len(request.drafts)
+        request.drafts.clear()
+        if request.is_declined:
+            return []
+        request.is_declined = True
+        already = tuple(delta.id for delta in request.written[: request.durable_count])
+        return [Reply(request.id, Declined(refusal, already))]
 
     def stored(self, token: Token) -> None:
         """The flight's writes are durable; its answers went out behind them."""
-        self._unsettled.pop(token, None)
+        for request, count in self._unsettled.pop(token, ()):
+            request.durable_count = count
 
     def store_failed(self, token: Token, refusal: Refusal) -> Effects:
-        """The flight's writes were not taken; nothing of it was written."""
-        replies = self._unsettled.pop(token, [])
-        return [_declined(reply.request, refusal) for reply in replies]
+        """The flight's writes were not taken; requests that lost a part of theirs are declined."""
+        effects: Effects = []
+        for request, _ in self._unsettled.pop(token, ()):
+            for job in self._jobs.values():
+                if request in job.requests:
+                    job.requests.remove(request)
+            effects += self._decline(request, refusal)
+        return effects
 
 
 def _declined(request: RequestId, refusal: Refusal) -> Reply:

@@ -21,6 +21,7 @@ from hive.wire.ids import Digest, FederationId, Inception, PeerId, RecordId
 from hive.wire.randomness import Stream
 
 ROUTE_COUNT_MAX = 16_384
+_DELTA_PARTS = ("intake", "draft", "receipt")
 
 
 class CustodyPort(Protocol):
@@ -46,9 +47,14 @@ class OwnNode:
 
 @dataclass(slots=True)
 class Tokens:
-    """Tokens for work in flight, each with the part it belongs to and that part's own token."""
+    """Tokens for work in flight, each with the part it belongs to and that part's own token.
+
+    Routes of deltas are kept apart: their parts bound themselves, and no flood of other work may
+    make an answer to them go astray.
+    """
 
     _next: int = 1
+    _of_deltas: dict[Token, tuple[str, Token]] = field(default_factory=dict)
     _routes: BoundedMap[Token, tuple[str, Token]] = field(
         default_factory=lambda: BoundedMap(ROUTE_COUNT_MAX)
     )
@@ -61,12 +67,15 @@ class Tokens:
     def route(self, part: str, inner: Token) -> Token:
         """An outer token that leads back to a part and its own token."""
         outer = self.fresh()
-        self._routes.put(outer, (part, inner))
+        if part in _DELTA_PARTS:
+            self._of_deltas[outer] = (part, inner)
+        else:
+            self._routes.put(outer, (part, inner))
         return outer
 
     def resolve(self, outer: Token) -> tuple[str, Token] | None:
         """Where an answer belongs; once."""
-        return self._routes.pop(outer)
+        return self._of_deltas.pop(outer, None) or self._routes.pop(outer)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -138,10 +138,11 @@ class Judgement:
     receipt: ReceiptProof | None = None
     leaf: Chain | None = None
     writer: Chain | None = None
-    checks: tuple[Check, ...] = ()
+    author_check: Check | None = None
+    receipt_check: Check | None = None
     is_signed: bool = False
     is_receipt_signed: bool = False
-    trust_version: int = -1
+    snapshot: tuple[int, int] = (-1, -1)
     void: Voided | None = None
 
     @property
@@ -193,6 +194,11 @@ class View:
         self.seen = BoundedMap(self.config.seen_count_max)
         self.proven = BoundedMap(self.config.proven_count_max)
         self.refused_leaves = BoundedMap(self.config.refused_leaf_count_max)
+
+    @property
+    def snapshot(self) -> tuple[int, int]:
+        """What verdicts of steps 5–9 rest on: records and revocations, and proven forks."""
+        return self.trust.version, self.quarantine.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,12 +297,16 @@ def namespace_is_well_formed(judgement: Judgement, view: View) -> Verdict | None
     return Refusal(refusals.BAD_NAMESPACE, judgement.header.namespace[:64])
 
 
-def leaf_covers(judgement: Judgement, view: View) -> Verdict | None:
-    """Judged where the chains are cached; step 9 resolves the others and comes back here."""
-    header = judgement.header
-    judgement.leaf = view.trust.chain_of(RecordId(header.leaf))
+def records_are_resolved(judgement: Judgement, view: View) -> Verdict | None:
+    """Finds the chains that are cached; step 9 asks for the others and comes back here."""
+    judgement.leaf = view.trust.chain_of(RecordId(judgement.header.leaf))
     judgement.writer = view.trust.chain_of(_writer_record(judgement, view))
-    judgement.trust_version = view.trust.version
+    judgement.snapshot = view.snapshot
+    return None
+
+
+def leaf_covers(judgement: Judgement, view: View) -> Verdict | None:
+    header = judgement.header
     leaf, writer = judgement.leaf, judgement.writer
     if leaf is None or writer is None:
         return None
@@ -516,6 +526,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(3, "federation", federation_is_ours),
     Step(4, "verified-seen set", is_new),
     Step(5, "namespace grammar", namespace_is_well_formed),
+    Step(5, "records", records_are_resolved),
     Step(5, "capability", leaf_covers),
     Step(6, "receipt present", receipt_is_there),
     Step(6, "receipt by writer", receipt_is_the_writers),
@@ -550,17 +561,17 @@ class Ingress:
         self._repeated = tuple(s.run for s in steps if 5 <= s.number < FIRST_CONCLUDING_STEP)
 
     def begin(self, arrival: Arrival, now: Now) -> tuple[Judgement, Verdict]:
-        """Steps 0–9. `Passed` or `Voided`: what must be verified stands in `judgement.checks`."""
+        """Steps 0–9. `Passed` or `Voided`: what must be verified stands in the judgement."""
         judgement = Judgement(arrival, now)
         verdict = self._run(self._opening, judgement)
         if isinstance(verdict, Passed | Voided):
-            judgement.checks = self._checks(judgement)
+            self._require_signatures(judgement)
         return judgement, verdict
 
     def conclude(self, judgement: Judgement, now: Now) -> Verdict:
-        """Steps 10–13; steps 5–9 first where the trust snapshot moved since `begin`."""
+        """Steps 10–13; steps 5–9 first where trust or quarantine moved since `begin`."""
         judgement.now = now
-        if judgement.trust_version != self.view.trust.version:
+        if judgement.snapshot != self.view.snapshot:
             judgement.void = None
             verdict = self._run(self._repeated, judgement)
             if not isinstance(verdict, Passed | Voided):
@@ -584,17 +595,16 @@ class Ingress:
             judgement.void = judgement.void or verdict
         return judgement.void or PASSED
 
-    def _checks(self, judgement: Judgement) -> tuple[Check, ...]:
+    def _require_signatures(self, judgement: Judgement) -> None:
         """Step 10's signatures: the author's, and the receipt's where there is one."""
         leaf, writer = judgement.leaf, judgement.writer
         subject = judgement.delta.signed_subject()
-        checks = []
         if leaf is not None and subject is not None:
-            checks.append(_check(leaf, *subject, judgement.delta.proof.signature))
+            signature = judgement.delta.proof.signature
+            judgement.author_check = _check(leaf, *subject, signature)
         if judgement.receipt is not None and writer is not None:
             proof = judgement.receipt
-            checks.append(_check(writer, Receipt.LABEL, proof.subject, proof.signature))
-        return tuple(checks)
+            judgement.receipt_check = _check(writer, Receipt.LABEL, proof.subject, proof.signature)
 
 
 def _check(chain: Chain, label: str, subject: Digest, signature: bytes) -> Check:

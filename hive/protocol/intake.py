@@ -3,7 +3,8 @@
 Theory of operation. Arrivals that came together are one flight: steps 0–9 at once, one `Verify`
 for the signatures not proven before (a batch or receipt signature is verified once, however many
 deltas it covers), then steps 10–13 in order. Flights conclude first in, first out, so a chain
-that spans two flights stays in order whatever the workers do. A flight of this node's own authors
+that spans two flights stays in order whatever the workers do; deltas that waited for one that
+concluded board a flight of their own. A flight of this node's own authors
 has one more stage: what passed steps 10–12 is covered by one receipt that the node signs, then
 step 13 judges again and the write is stored. The overlay (`PendingStore`) makes decided writes
 visible to later flights at once; a failed store clears it.
@@ -19,9 +20,9 @@ from typing import TypeAlias
 from hive.errors import MalformedFrame
 from hive.memory.bodies import ForgetBody, parse_body_untrusted
 from hive.memory.delta import Delta, Kind
-from hive.memory.fork import ForkProof, fork_proof
+from hive.memory.fork import fork_proof
 from hive.memory.log import State
-from hive.memory.receipt import Receipt, receipt_proofs
+from hive.memory.receipt import Receipt, parse_receipt_untrusted, receipt_proofs
 from hive.protocol import refusals
 from hive.protocol.ingress import (
     Arrival,
@@ -35,6 +36,18 @@ from hive.protocol.ingress import (
     Waiting,
 )
 from hive.protocol.machine import Check, Token, Verify
+from hive.protocol.outcomes import (
+    DeltaRefused,
+    DeltasAdmitted,
+    ForkFound,
+    GapFound,
+    Output,
+    OwnConcluded,
+    RecordsMissing,
+    RevocationsMissing,
+    SignReceipt,
+    StoreWrites,
+)
 from hive.protocol.ports import Forget, PutBody, PutDelta, PutForget, Write
 from hive.protocol.refusals import Refusal
 from hive.protocol.waiting import WaitingConfig, WaitingRoom
@@ -44,96 +57,6 @@ from hive.wire import merkle
 from hive.wire.clock import Now
 from hive.wire.ids import DeltaId, Digest, Inception, PeerId, RecordId
 
-
-@dataclass(frozen=True, slots=True)
-class SignReceipt:
-    """Asks for the node's signature over a receipt."""
-
-    token: Token
-    label: str
-    digest: Digest
-
-
-@dataclass(frozen=True, slots=True)
-class StoreWrites:
-    """Asks for these writes to become durable, all or none."""
-
-    token: Token
-    writes: tuple[Write, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DeltasAdmitted:
-    """These passed and are stored; `sender` brought them (None: admitted here)."""
-
-    deltas: tuple[Delta, ...]
-    sender: PeerId | None
-
-
-@dataclass(frozen=True, slots=True)
-class DeltaRefused:
-    """One arrival was refused, kept void or set aside; `delta` is empty where undecoded."""
-
-    refusal: Refusal
-    sender: PeerId | None
-    delta: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class RecordsMissing:
-    """A delta waits for trust records that its sender should have."""
-
-    sender: PeerId | None
-    records: tuple[RecordId, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class GapFound:
-    """A delta waits for earlier ones of its chain: `first..last` are missing."""
-
-    sender: PeerId | None
-    delta: Delta
-    first: int
-    last: int
-
-
-@dataclass(frozen=True, slots=True)
-class ForkFound:
-    """Two signed deltas at one position; verified, to be kept and told."""
-
-    proof: ForkProof
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class RevocationsMissing:
-    """A delta of a newer generation stands where an older one is held: a seal is missing."""
-
-    sender: PeerId | None
-
-
-@dataclass(frozen=True, slots=True)
-class OwnConcluded:
-    """A flight of own deltas ended: those admitted, and why the others were not."""
-
-    token: Token
-    admitted: tuple[Delta, ...]
-    refused: tuple[Refusal, ...]
-
-
-Output: TypeAlias = (
-    Verify
-    | SignReceipt
-    | StoreWrites
-    | DeltasAdmitted
-    | DeltaRefused
-    | RecordsMissing
-    | GapFound
-    | ForkFound
-    | RevocationsMissing
-    | OwnConcluded
-)
-
 ProofKey: TypeAlias = tuple[RecordId, Digest, bytes]
 
 
@@ -142,6 +65,7 @@ class _Flight:
     token: Token
     judgements: list[Judgement]
     keys: tuple[ProofKey, ...] = ()
+    bytes_count: int = 0
     is_verified: bool = False
     is_own: bool = False
     passed: list[Judgement] = field(default_factory=list)
@@ -152,7 +76,7 @@ class _Flight:
 
     @property
     def is_ready(self) -> bool:
-        return self.is_verified and not (self.is_signing and not self.signature)
+        return self.is_verified and not self.is_signing
 
 
 class Intake:
@@ -165,24 +89,30 @@ class Intake:
         self._view = ingress.view
         self._next_token = next_token
         self._flights: deque[_Flight] = deque()
+        self._verifying_bytes = 0
+        self._released: list[Arrival] = []
         self.waiting = WaitingRoom(config)
 
     # Doors.
 
     def arrive(self, arrivals: Sequence[Arrival], now: Now) -> list[Output]:
         """Deltas from peers: steps 0–9, then a flight."""
+        if self._verifying_bytes > self.waiting.config.verifying_bytes_max:
+            refusal = Refusal(refusals.OVER_BUDGET, "too much waits to be verified")
+            return [DeltaRefused(refusal, arrivals[0].sender, b"")] if arrivals else []
+        return [*self._board(arrivals, now), *self._drain(now)]
+
+    def _board(self, arrivals: Sequence[Arrival], now: Now) -> list[Output]:
         outputs: list[Output] = []
         flight = _Flight(self._next_token(), [])
         for arrival in arrivals:
             judgement, verdict = self._ingress.begin(arrival, now)
             if isinstance(verdict, Passed | Voided):
                 flight.judgements.append(judgement)
+                flight.bytes_count += len(arrival.untrusted)
             else:
                 outputs += self._settle(judgement, verdict)
-        if flight.judgements:
-            outputs += self._depart(flight)
-            outputs += self._drain(now)
-        return outputs
+        return [*outputs, *self._depart(flight)] if flight.judgements else outputs
 
     def arrive_own(self, deltas: Sequence[Delta], token: Token, now: Now) -> list[Output]:
         """Deltas of this node's own authors; ends with `OwnConcluded` under this token."""
@@ -201,16 +131,16 @@ class Intake:
     def verified(self, token: Token, verdicts: tuple[bool, ...], now: Now) -> list[Output]:
         """The signatures of a flight were checked."""
         for flight in self._flights:
-            if flight.token == token:
+            if flight.token == token and not flight.is_verified:
                 self._mark(flight, verdicts)
                 break
         return self._drain(now)
 
     def receipt_signed(self, token: Token, signature: bytes, now: Now) -> list[Output]:
-        """The receipt of an own flight was signed."""
+        """The receipt of an own flight was signed; empty where the key would not."""
         for flight in self._flights:
-            if flight.token == token:
-                flight.signature = signature
+            if flight.token == token and flight.is_signing:
+                flight.is_signing, flight.signature = False, signature
                 break
         return self._drain(now)
 
@@ -218,87 +148,104 @@ class Intake:
         """A flight's writes are durable."""
         self._view.store.settle(token)
 
-    def store_failed(self) -> None:
+    def store_failed(self, token: Token) -> None:
         """A write failed: nothing decided since counts; peers will send it again."""
-        self._view.store.clear()
+        self._view.store.fail(token)
 
     def records_admitted(self, records: Sequence[RecordId], now: Now) -> list[Output]:
         """New trust records: deltas that waited for them are judged again."""
-        released = [a for record in records for a in self.waiting.release_record(record)]
-        return self.arrive(released, now) if released else []
+        self._released += [a for record in records for a in self.waiting.release_record(record)]
+        return self._drain(now)
 
     def ticked(self, now: Now) -> list[Output]:
         """Deltas that waited for time."""
-        due = self.waiting.release_due(now.wall_us)
-        return self.arrive(due, now) if due else []
+        self._released += self.waiting.release_due(now.wall_us)
+        return self._drain(now)
 
     # Step 10: what must be verified, once each.
 
     def _depart(self, flight: _Flight) -> list[Output]:
         wanted: dict[ProofKey, Check] = {}
         for judgement in flight.judgements:
-            for key, check in _keyed(judgement):
-                if key not in self._view.proven:
+            for key, check, mark in _claims(judgement):
+                if key in self._view.proven:
+                    mark(judgement)
+                else:
                     wanted.setdefault(key, check)
         flight.keys = tuple(wanted)
         self._flights.append(flight)
+        self._verifying_bytes += flight.bytes_count
         if not wanted:
-            self._mark(flight, ())
+            flight.is_verified = True
             return []
         return [Verify(flight.token, tuple(wanted.values()))]
 
     def _mark(self, flight: _Flight, verdicts: tuple[bool, ...]) -> None:
-        valid = {key for key, is_valid in zip(flight.keys, verdicts, strict=True) if is_valid}
+        valid = {key: None for key, is_valid in zip(flight.keys, verdicts, strict=True) if is_valid}
         for judgement in flight.judgements:
-            proven = [key in valid or key in self._view.proven for key, _ in _keyed(judgement)]
-            judgement.is_signed = bool(proven) and proven[0]
-            judgement.is_receipt_signed = len(proven) > 1 and proven[1]
-            for key, _ in _keyed(judgement):
+            for key, _, mark in _claims(judgement):
                 if key in valid:
-                    self._view.proven.put(key, None)
+                    mark(judgement)
+        for key in valid:
+            self._view.proven.put(key, None)
         flight.is_verified = True
 
     # Steps 10–13, first in, first out.
 
     def _drain(self, now: Now) -> list[Output]:
         outputs: list[Output] = []
-        while self._flights and self._flights[0].is_ready:
-            flight = self._flights[0]
-            if flight.is_own and flight.receipt is None:
-                outputs += self._conclude_own(flight, now)
-                if flight.is_signing:
-                    continue
-            elif flight.is_own:
-                outputs += self._admit_own(flight, now)
+        while True:
+            if self._flights and self._flights[0].is_ready:
+                outputs += self._land(self._flights[0], now)
+            elif self._released:
+                released, self._released = self._released, []
+                outputs += self._board(released, now)
             else:
-                outputs += self._conclude(flight, now)
-            self._flights.popleft()
+                return outputs
+
+    def _land(self, flight: _Flight, now: Now) -> list[Output]:
+        if flight.is_own and flight.receipt is None:
+            outputs = self._conclude_own(flight, now)
+            if flight.is_signing:
+                return outputs
+        elif flight.is_own:
+            outputs = self._admit_own(flight, now)
+        else:
+            outputs = self._conclude(flight, now)
+        self._flights.popleft()
+        self._verifying_bytes -= flight.bytes_count
         return outputs
 
     def _conclude(self, flight: _Flight, now: Now) -> list[Output]:
+        """Its writes first, then what forks among it cut away."""
         outputs: list[Output] = []
         writes: list[Write] = []
-        admitted: list[Delta] = []
-        sender = flight.judgements[0].arrival.sender
+        admitted: dict[PeerId | None, list[Delta]] = {}
         for judgement in flight.judgements:
             verdict = self._ingress.conclude(judgement, now)
+            if isinstance(verdict, Voided) and self._is_void(judgement):
+                verdict = Refusal(refusals.DUPLICATE)
             if isinstance(verdict, Passed | Voided):
-                writes += self._admit(judgement, verdict, judgement.delta)
-                admitted.append(judgement.delta)
+                delta = _kept(judgement.delta, verdict)
+                writes += self._admit(judgement, verdict, delta)
+                admitted.setdefault(judgement.arrival.sender, []).append(delta)
             if not isinstance(verdict, Passed):
                 outputs += self._settle(judgement, verdict)
-        outputs += self._store(flight.token, writes, admitted)
-        if admitted:
-            outputs.append(DeltasAdmitted(tuple(admitted), sender))
-            outputs += self._release_successors(admitted, now)
-        return outputs
+        deltas = [delta for brought in admitted.values() for delta in brought]
+        told = [DeltasAdmitted(tuple(some), sender) for sender, some in admitted.items()]
+        for delta in deltas:
+            header = delta.header
+            self._released += self.waiting.release_run(header.chain, header.sequence + 1)
+        return [*self._store(flight.token, writes, deltas), *told, *outputs]
+
+    def _is_void(self, judgement: Judgement) -> bool:
+        return self._view.store.state(judgement.delta.id) is State.VOID
 
     def _admit(self, judgement: Judgement, verdict: Verdict, delta: Delta) -> list[Write]:
         state = State.LIVE if isinstance(verdict, Passed) else State.VOID
-        kept = delta if state is State.LIVE else replace(delta, body=b"")
-        self._view.store.admit(kept, state)
+        self._view.store.admit(delta, state)
         self._view.seen.put(delta.id, None)
-        writes: list[Write] = [PutDelta(kept, state)]
+        writes: list[Write] = [PutDelta(delta, state)]
         if state is State.LIVE and judgement.leaf is not None:
             writes += forgets_in(
                 delta, judgement.leaf, _region(judgement), judgement.admitted_at_ms
@@ -310,17 +257,9 @@ class Intake:
     ) -> list[Output]:
         if not writes:
             return []
-        self._view.store.depart(token, tuple(delta.id for delta in admitted))
+        still = tuple(d.id for d in admitted if self._view.store.is_undecided(d.id))
+        self._view.store.depart(token, still)
         return [StoreWrites(token, tuple(writes))]
-
-    def _release_successors(self, admitted: Sequence[Delta], now: Now) -> list[Output]:
-        released = []
-        for delta in admitted:
-            position = (delta.header.chain, delta.header.sequence + 1)
-            successor = self.waiting.release_position(position)
-            if successor is not None:
-                released.append(successor)
-        return self.arrive(released, now) if released else []
 
     # Own flights.
 
@@ -357,6 +296,8 @@ class Intake:
 
     def _admit_own(self, flight: _Flight, now: Now) -> list[Output]:
         assert flight.receipt is not None
+        if not flight.signature:
+            flight.refused.append(Refusal(refusals.RECEIPT_MISSING, "the node's key did not sign"))
         ids = [judgement.delta.id for judgement in flight.passed]
         proofs = receipt_proofs(flight.receipt, flight.signature, ids)
         writes: list[Write] = []
@@ -370,8 +311,9 @@ class Intake:
                 writes += self._admit(judgement, verdict, delta)
                 admitted.append(delta)
             else:
-                self._view.store.drop_chain(judgement.header.chain)
                 outputs += self._refuse_own(flight, judgement, verdict)
+        if flight.refused:
+            self._view.store.withdraw(ids[len(admitted) :])
         outputs += self._store(flight.token, writes, admitted)
         if admitted:
             outputs.append(DeltasAdmitted(tuple(admitted), None))
@@ -423,6 +365,7 @@ class Intake:
         return [refused, GapFound(sender, delta, first, sequence - 1)]
 
     def _fork(self, judgement: Judgement, other: DeltaId) -> list[Output]:
+        """Quarantined and hidden at once, so that nothing in flight is built on it."""
         held = self._view.store.delta(other)
         if held is None or judgement.leaf is None:
             return []
@@ -431,34 +374,61 @@ class Intake:
         if theirs is None or theirs.generation != generation:
             return [RevocationsMissing(judgement.arrival.sender)]
         refusal = DeltaRefused(Refusal(refusals.FORK), judgement.arrival.sender, judgement.delta.id)
-        return [refusal, ForkFound(fork_proof(judgement.delta, held), generation)]
+        proof = fork_proof(judgement.delta, held)
+        if not self._view.quarantine.add(proof, generation):
+            return [refusal]
+        self._view.store.truncate(proof.chain, proof.sequence - 1)
+        return [refusal, ForkFound(proof, generation)]
 
     def _bring_body(self, judgement: Judgement) -> list[Output]:
-        delta = judgement.delta
-        leaf = self._view.trust.chain_of(RecordId(delta.header.leaf))
-        writes: list[Write] = [PutBody(delta.id, delta.body)]
-        held = self._view.store.delta(delta.id)
-        if leaf is not None and held is not None and judgement.receipt is not None:
-            writer = self._view.trust.chain_of(RecordId(judgement.receipt.receipt.node_record))
-            region = writer.region if writer else ""
-            writes += forgets_in(delta, leaf, region, judgement.admitted_at_ms)
+        """A body fits its commitment; proof and receipt beside it are unverified, ours are not."""
+        held = self._view.store.delta(judgement.delta.id)
+        if held is None:
+            return []
+        delta = replace(held, body=judgement.delta.body)
+        writes: list[Write] = [PutBody(delta.id, delta.body), *self._forgets_of_held(delta)]
         return [
             StoreWrites(self._next_token(), tuple(writes)),
             DeltasAdmitted((delta,), judgement.arrival.sender),
         ]
 
+    def _forgets_of_held(self, delta: Delta) -> list[Write]:
+        receipt = parse_receipt_untrusted(delta.receipt).receipt if delta.receipt else None
+        leaf = self._view.trust.chain_of(RecordId(delta.header.leaf))
+        if leaf is None or receipt is None:
+            return []
+        writer = self._view.trust.chain_of(RecordId(receipt.node_record))
+        return forgets_in(delta, leaf, writer.region if writer else "", receipt.admitted_at_ms)
+
 
 _ABANDONED = Refusal(refusals.LAW_CHANGED, "an earlier delta of the same batch was refused")
 
 
-def _keyed(judgement: Judgement) -> list[tuple[ProofKey, Check]]:
-    """Each check under the record whose key it uses: author first, then receipt."""
-    records = (judgement.leaf, judgement.writer)
-    return [
-        ((chain.leaf, check.digest, check.signature), check)
-        for chain, check in zip(records, judgement.checks, strict=False)
-        if chain is not None
-    ]
+def _claims(
+    judgement: Judgement,
+) -> list[tuple[ProofKey, Check, Callable[[Judgement], None]]]:
+    """Each check under the record whose key it uses, and what its truth marks."""
+    found: list[tuple[ProofKey, Check, Callable[[Judgement], None]]] = []
+    for chain, check, mark in (
+        (judgement.leaf, judgement.author_check, _mark_author),
+        (judgement.writer, judgement.receipt_check, _mark_receipt),
+    ):
+        if chain is not None and check is not None:
+            found.append(((chain.leaf, check.digest, check.signature), check, mark))
+    return found
+
+
+def _mark_author(judgement: Judgement) -> None:
+    judgement.is_signed = True
+
+
+def _mark_receipt(judgement: Judgement) -> None:
+    judgement.is_receipt_signed = True
+
+
+def _kept(delta: Delta, verdict: Verdict) -> Delta:
+    """A void is a header only, here and wherever it is passed on to."""
+    return replace(delta, body=b"") if isinstance(verdict, Voided) else delta
 
 
 def _region(judgement: Judgement) -> str:

@@ -52,7 +52,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class SignatureMade:
-    """The answer to `Sign` by this node's own key."""
+    """The answer to `Sign`; an empty signature says that the key would not sign."""
 
     token: Token
     signature: bytes

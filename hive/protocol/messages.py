@@ -20,6 +20,7 @@ from hive.wire.schema import Record, record
 DELTA_COUNT_MAX: Final = 256
 ID_COUNT_MAX: Final = 1_024
 RECORD_COUNT_MAX: Final = 256
+REVOCATION_COUNT_MAX: Final = 65_536
 PREFIX_COUNT_MAX: Final = 64
 
 _Ids = Annotated[tuple[bytes, ...], Array(Octets(DIGEST_BYTES, DIGEST_BYTES), ID_COUNT_MAX)]
@@ -62,7 +63,9 @@ class WantRecords(Record):
 class RevocationList(Record):
     """Sorted ids of every revocation the sender admitted; checked against a statement's root."""
 
-    ids: _Ids
+    ids: Annotated[
+        tuple[bytes, ...], Array(Octets(DIGEST_BYTES, DIGEST_BYTES), REVOCATION_COUNT_MAX)
+    ]
 
 
 @record("want-revocations", 1, bytes_max=64)

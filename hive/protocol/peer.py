@@ -20,16 +20,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias, assert_never
+from typing import Final, TypeAlias, assert_never
 
 from hive.errors import MalformedFrame
 from hive.memory.fork import ForkProof, parse_fork_untrusted
 from hive.protocol import refusals
 from hive.protocol.authorship import Authorship, AuthorshipConfig
+from hive.protocol.bounded import BoundedMap
 from hive.protocol.budget import BudgetConfig, Budgets
 from hive.protocol.commands import (
     AdmitRecords,
     Author,
+    Declined,
     Done,
     Import,
     Imported,
@@ -84,6 +86,7 @@ from hive.protocol.events import (
     ReconciledNews,
     RefusedNews,
     Reply,
+    RequestId,
     RetireContact,
     Searched,
     SendDatagram,
@@ -98,19 +101,7 @@ from hive.protocol.events import (
 )
 from hive.protocol.freshness import Freshness, FreshnessConfig
 from hive.protocol.ingress import STEPS, Arrival, Ingress, IngressConfig, Step, View
-from hive.protocol.intake import (
-    DeltaRefused,
-    DeltasAdmitted,
-    ForkFound,
-    GapFound,
-    Intake,
-    Output,
-    OwnConcluded,
-    RecordsMissing,
-    RevocationsMissing,
-    SignReceipt,
-    StoreWrites,
-)
+from hive.protocol.intake import Intake
 from hive.protocol.introductions import IntroductionConfig, Introductions, Known, NodeKeys
 from hive.protocol.machine import (
     Check,
@@ -152,6 +143,18 @@ from hive.protocol.messages import (
     WantRecords,
     WantRevocations,
 )
+from hive.protocol.outcomes import (
+    DeltaRefused,
+    DeltasAdmitted,
+    ForkFound,
+    GapFound,
+    Output,
+    OwnConcluded,
+    RecordsMissing,
+    RevocationsMissing,
+    SignReceipt,
+    StoreWrites,
+)
 from hive.protocol.pending import PendingStore
 from hive.protocol.ports import (
     DurabilityPort,
@@ -160,6 +163,7 @@ from hive.protocol.ports import (
     PutDelta,
     PutForget,
     PutFork,
+    PutRecord,
     StoreReader,
     Truncate,
     Write,
@@ -188,6 +192,8 @@ from hive.wire.randomness import Stream
 from hive.wire.schema import Record, label_of_untrusted
 
 Change: TypeAlias = tuple[str, Hlc | None]
+
+FORK_CHECKS_MAX: Final = 1_024
 
 _BY_LABEL = {cls.LABEL: cls for cls in MESSAGES}
 
@@ -278,8 +284,11 @@ class Peer:
         self._bootstrap: list[Endpoint] = []
         self._is_published = False
         self._changes: dict[Token, tuple[Change, ...]] = {}
-        self._fork_checks: dict[Token, tuple[ForkProof, int]] = {}
-        self._locating: dict[Token, PeerId] = {}
+        self._fork_checks: BoundedMap[Token, tuple[ForkProof, int]] = BoundedMap(FORK_CHECKS_MAX)
+        self._admitting: BoundedMap[Token, RequestId] = BoundedMap(FORK_CHECKS_MAX)
+        self._merged: dict[Token, tuple[Token, ...]] = {}
+        self._duties: dict[Token, tuple[Write, ...]] = {}
+        self._owed: list[Write] = []
 
     def _view(self, config: PeerConfig, ports: PeerPorts) -> View:
         core = self.core
@@ -326,6 +335,9 @@ class Peer:
     def handle(self, event: Event, now: Now) -> Effects:
         """Takes one event and gives the effects in the order in which they must happen."""
         self._keys.now = now
+        return self._in_one_store(self._handle(event, now))
+
+    def _handle(self, event: Event, now: Now) -> Effects:
         match event:
             case Ticked():
                 return self._tick(now)
@@ -366,6 +378,7 @@ class Peer:
         effects += self._reconciler(Ticked(), now)
         effects += self.statements.ticked(now)
         effects += self._outputs(self.intake.ticked(now), now)
+        effects += self._pay_owed()
         upkeep, late, ended = self.introductions.ticked(now)
         effects += upkeep
         for peer in late:
@@ -478,9 +491,7 @@ class Peer:
 
     def _locate(self, peer: PeerId, now: Now) -> Effects:
         """Somebody spoke of a peer unknown here: its record in the DHT says where it is."""
-        token = self.core.tokens.fresh()
-        self._locating[token] = peer
-        return self._discovery(RecordRequested(token, peer), now)
+        return self._discovery(RecordRequested(self.core.tokens.fresh(), peer), now)
 
     # Discovery.
 
@@ -511,7 +522,6 @@ class Peer:
         return outcome
 
     def _located(self, found: RecordFound) -> Effects:
-        self._locating.pop(found.token, None)
         for each in found.records:
             if isinstance(each.record, PeerRecord):
                 address = each.record.addresses[0]
@@ -572,7 +582,22 @@ class Peer:
         except MalformedFrame:
             self.core.budgets.blame(sender, now.monotonic_us)
             return [RefusedNews(Refusal(refusals.MALFORMED, label), sender, b"")]
+        if not self._is_affordable(message, sender, len(payload), now):
+            return [RefusedNews(Refusal(refusals.OVER_BUDGET, label), sender, b"")]
         return self._message(message, sender, now)
+
+    def _is_affordable(self, message: Record, sender: PeerId, size: int, now: Now) -> bool:
+        """Step 0 for what is no delta; deltas are charged one by one."""
+        match message:
+            case Deltas():
+                return True
+            case Records():
+                checks = len(message.envelopes)
+            case Forks():
+                checks = 2 * len(message.proofs)
+            case _:
+                checks = 1
+        return self.core.budgets.charge(sender, size, checks, now.monotonic_us)
 
     def _message(self, message: Record, sender: PeerId, now: Now) -> Effects:
         match message:
@@ -670,14 +695,12 @@ class Peer:
 
     def _forked(self, proof: ForkProof, generation: int, now: Now) -> Effects:
         """A verified fork: kept, the log cut before it, everybody told."""
-        if not self.core.quarantine.add(proof, generation):
-            return []
         header = proof.first.header
         writes: tuple[Write, ...] = (
             PutFork(proof.id, proof.chain, proof.sequence, generation, proof.to_bytes()),
             Truncate(proof.chain, proof.sequence - 1),
         )
-        self.core.pending.drop_chain(proof.chain)
+        self.core.pending.truncate(proof.chain, proof.sequence - 1)
         token = self.core.tokens.fresh()
         effects: Effects = [self._store(token, writes)]
         payload = Forks((proof.to_bytes(),)).to_body()
@@ -697,7 +720,7 @@ class Peer:
         return effects
 
     def _check_fork(self, proof: ForkProof, sender: PeerId) -> Effects:
-        if self.core.quarantine.knows(proof.id):
+        if proof.first.header.federation != self.core.federation:
             return []
         checks, generations = [], []
         for delta in (proof.first, proof.second):
@@ -713,9 +736,17 @@ class Peer:
             generations.append(leaf.generation)
         if generations[0] != generations[1]:
             return []
+        if not self.core.quarantine.is_news(proof, generations[0]):
+            return []
         token = self.core.tokens.fresh()
-        self._fork_checks[token] = (proof, generations[0])
+        self._fork_checks.put(token, (proof, generations[0]))
         return [Verify(self.core.tokens.route("fork", token), tuple(checks))]
+
+    def _fork_verified(self, token: Token, is_valid: bool, now: Now) -> Effects:
+        checked = self._fork_checks.pop(token)
+        if checked is None or not is_valid or not self.core.quarantine.add(*checked):
+            return []
+        return self._forked(*checked, now)
 
     # Answers of the driver.
 
@@ -739,8 +770,7 @@ class Peer:
                 known = self.introductions.verified(token, all(event.verdicts), now)
                 return self._complete(known, now) if known else []
             case "fork":
-                proof, generation = self._fork_checks.pop(token)
-                return self._forked(proof, generation, now) if all(event.verdicts) else []
+                return self._fork_verified(token, all(event.verdicts), now)
             case _:
                 return []
 
@@ -754,6 +784,8 @@ class Peer:
                 return self._outputs(self.authorship.signed(token, event.signature, now), now)
             case "receipt":
                 return self._outputs(self.intake.receipt_signed(token, event.signature, now), now)
+            case _ if not event.signature:
+                return []
             case "membership":
                 return self._membership(SignatureMade(token, event.signature), now)
             case "statement":
@@ -762,16 +794,37 @@ class Peer:
             case _:
                 return []
 
-    def _stored(self, token: Token, now: Now) -> Effects:
-        self.intake.stored(token)
-        self.authorship.stored(token)
+    def _stored(self, merged: Token, now: Now) -> Effects:
         effects: Effects = []
-        for namespace, hlc in self._changes.pop(token, ()):
-            effects += self._reconciler(Changed(namespace, hlc), now)
+        for token in self._merged.pop(merged, (merged,)):
+            self.intake.stored(token)
+            self.authorship.stored(token)
+            self._duties.pop(token, None)
+            for namespace, hlc in self._changes.pop(token, ()):
+                effects += self._reconciler(Changed(namespace, hlc), now)
         return effects
 
+    def _in_one_store(self, effects: Effects) -> Effects:
+        """All writes of one event in one `Store`, in their order, before everything else.
+
+        Several would let the writes of a later event overtake the second one, since the driver
+        hands it over only when the first is durable.
+        """
+        stores = [effect for effect in effects if isinstance(effect, Store)]
+        if len(stores) < 2:
+            return effects
+        token = self.core.tokens.fresh()
+        self._merged[token] = tuple(store.token for store in stores)
+        writes = tuple(write for store in stores for write in store.writes)
+        rest = [effect for effect in effects if not isinstance(effect, Store)]
+        return [Store(token, writes), *rest]
+
     def _store(self, token: Token, writes: tuple[Write, ...]) -> Store:
-        """A store whose completion tells reconciliation what changed."""
+        """A store whose completion tells reconciliation what changed.
+
+        Records, forks and cuts are duties: they count already, so they are stored again until
+        the disk has them.
+        """
         changes: dict[Change, None] = {}
         for write in writes:
             match write:
@@ -784,14 +837,32 @@ class Peer:
                 case _:
                     pass
         self._changes[token] = tuple(changes)
+        duties = tuple(w for w in writes if isinstance(w, PutRecord | PutFork | Truncate))
+        if duties:
+            self._duties[token] = duties
+            cut = (write.chain for write in duties if isinstance(write, Truncate))
+            self.core.pending.cutting(token, cut)
         return Store(token, writes)
 
+    def _pay_owed(self) -> Effects:
+        """Duties that a failed store left undone, once more."""
+        if not self._owed:
+            return []
+        owed, self._owed = tuple(self._owed), []
+        return [self._store(self.core.tokens.fresh(), owed)]
+
     def _store_failed(self, event: StoreFailed, now: Now) -> Effects:
-        self._changes.pop(event.token, None)
-        self.intake.store_failed()
         reason = refusals.STORE_FULL if event.is_full else refusals.STORE_FAILED
         refusal = Refusal(reason, event.detail)
-        declined: Effects = list(self.authorship.store_failed(event.token, refusal))
+        declined: Effects = []
+        for token in self._merged.pop(event.token, (event.token,)):
+            self._changes.pop(token, None)
+            self._owed += self._duties.pop(token, ())
+            self.intake.store_failed(token)
+            declined += self.authorship.store_failed(token, refusal)
+            request = self._admitting.pop(token)
+            if request is not None:
+                declined.append(Reply(request, Declined(refusal)))
         return [*declined, RefusedNews(refusal, None, b"")]
 
     # Users.
@@ -808,7 +879,11 @@ class Peer:
                 told = self.statements.heard(taken.statements, None, now)
                 released = self._outputs(self.intake.records_admitted(taken.admitted, now), now)
                 answer = Reply(request, RecordsTaken(tuple(taken.outcomes)))
-                return [*self._kept(taken), *told, *released, answer]
+                kept = self._kept(taken)
+                for store in kept:
+                    if isinstance(store, Store):
+                        self._admitting.put(store.token, request)
+                return [*kept, *told, *released, answer]
             case Join():
                 self._bootstrap = [Endpoint(host, port) for host, port in command.addresses]
                 dials: Effects = [Dial(endpoint) for endpoint in self._bootstrap]

@@ -1,25 +1,28 @@
 """Heads and ids that are decided but not yet durable.
 
-Ingress must see what it admitted a moment ago, before the disk has it. A failed store drops the
-whole overlay: everything decided since is judged again when it is sent again.
+Ingress must see what it admitted a moment ago, before the disk has it, and must no longer see
+what was cut a moment ago. A write that became durable lifts its own entries and no others: the
+driver keeps several writes in flight. A failed store drops the overlay: everything decided since
+is judged again when it is sent again; cuts stay until they are durable.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hive.memory.delta import Delta
-from hive.memory.log import Head, State, head_after
+from hive.memory.log import Head, Held, State, head_after
 from hive.protocol.machine import Token
 from hive.protocol.ports import StoreReader
 from hive.wire.ids import DeltaId, Digest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Entry:
     delta: Delta
     state: State
+    token: Token | None = None
 
 
 class PendingStore:
@@ -30,27 +33,38 @@ class PendingStore:
         self._deltas: dict[DeltaId, _Entry] = {}
         self._heads: dict[Digest, Head] = {}
         self._positions: dict[tuple[Digest, int], DeltaId] = {}
-        self._flights: deque[tuple[Token, tuple[DeltaId, ...]]] = deque()
+        self._flights: dict[Token, tuple[DeltaId, ...]] = {}
+        self._cuts: dict[Digest, int] = {}
+        self._cutting: dict[Token, tuple[Digest, ...]] = {}
+
+    # Deltas.
 
     def admit(self, delta: Delta, state: State) -> None:
-        """Lays an admitted delta over the store as its chain's head."""
+        """Lays an admitted delta over the store; at the end of its chain it becomes the head."""
         head = head_after(delta)
+        known = self.head(head.chain)
         self._deltas[delta.id] = _Entry(delta, state)
-        self._heads[head.chain] = head
         self._positions[head.chain, head.sequence] = delta.id
+        if known is None or head.sequence > known.sequence:
+            self._heads[head.chain] = head
 
     def depart(self, token: Token, deltas: tuple[DeltaId, ...]) -> None:
         """Notes that these deltas are on their way to the disk."""
-        self._flights.append((token, deltas))
+        self._flights[token] = deltas
+        for delta in deltas:
+            self._deltas[delta].token = token
 
     def settle(self, token: Token) -> None:
-        """The disk has them: the overlay for this write goes."""
-        while self._flights:
-            flight, deltas = self._flights.popleft()
-            for delta in deltas:
+        """The disk has this write: what was laid over the store for it goes."""
+        for delta in self._flights.pop(token, ()):
+            entry = self._deltas.get(delta)
+            if entry is not None and entry.token == token:
                 self._lift(delta)
-            if flight == token:
-                return
+        chains = self._cutting.pop(token, ())
+        outstanding = {chain: None for others in self._cutting.values() for chain in others}
+        for chain in chains:
+            if chain not in outstanding:
+                self._cuts.pop(chain, None)
 
     def _lift(self, delta: DeltaId) -> None:
         entry = self._deltas.pop(delta, None)
@@ -63,39 +77,87 @@ class PendingStore:
         if head is not None and head.delta == delta:
             del self._heads[chain]
 
-    def clear(self) -> None:
-        """Drops every undecided write; what the disk holds is the truth again."""
+    def withdraw(self, deltas: Sequence[DeltaId]) -> None:
+        """Takes back deltas of one chain that were decided and will not be stored."""
+        for delta in reversed(deltas):
+            entry = self._deltas.get(delta)
+            if entry is None:
+                continue
+            self._lift(delta)
+            before = self._deltas.get(DeltaId(entry.delta.header.previous))
+            if before is not None:
+                self._heads.setdefault(entry.delta.header.chain, head_after(before.delta))
+
+    def fail(self, token: Token) -> None:
+        """A write failed: every undecided delta goes; cuts stay until a later write has them."""
+        self._cutting.pop(token, None)
         self._deltas.clear()
         self._heads.clear()
         self._positions.clear()
         self._flights.clear()
 
-    def drop_chain(self, chain: Digest) -> None:
-        """Drops undecided writes of one chain (it was truncated)."""
-        for identifier in [
-            i for i, entry in self._deltas.items() if entry.delta.header.chain == chain
-        ]:
-            self._lift(identifier)
-        self._heads.pop(chain, None)
+    # Cuts.
+
+    def truncate(self, chain: Digest, last_sequence: int) -> None:
+        """Hides everything of a chain above a position, decided or durable, from now on."""
+        above = [
+            delta
+            for delta, entry in self._deltas.items()
+            if entry.delta.header.chain == chain and entry.delta.header.sequence > last_sequence
+        ]
+        self.withdraw(sorted(above, key=lambda delta: self._deltas[delta].delta.header.sequence))
+        self._cuts[chain] = min(last_sequence, self._cuts.get(chain, last_sequence))
+
+    def cutting(self, token: Token, chains: Iterable[Digest]) -> None:
+        """Notes that the cuts of these chains are on their way to the disk."""
+        self._cutting[token] = tuple(chains)
+
+    def is_undecided(self, delta: DeltaId) -> bool:
+        """Whether a delta lies over the store."""
+        return delta in self._deltas
+
+    def undecided(self, chain: Digest) -> tuple[Delta, ...]:
+        """What lies over the store of one chain, by sequence."""
+        found = [e.delta for e in self._deltas.values() if e.delta.header.chain == chain]
+        return tuple(sorted(found, key=lambda delta: delta.header.sequence))
+
+    def undecided_heads(self) -> tuple[Head, ...]:
+        """The heads that lie over the store."""
+        return tuple(self._heads.values())
+
+    # Answers.
 
     def head(self, chain: Digest) -> Head | None:
         """The head of a chain, undecided writes included."""
-        return self._heads.get(chain) or self._reader.head(chain)
+        laid_over = self._heads.get(chain)
+        if laid_over is not None:
+            return laid_over
+        head, last = self._reader.head(chain), self._cuts.get(chain)
+        if head is None or last is None or head.sequence <= last:
+            return head
+        held = self.at(chain, last)
+        delta = self.delta(held) if held else None
+        return head_after(delta) if delta else None
 
     def at(self, chain: Digest, sequence: int) -> DeltaId | None:
         """The id at a position, undecided writes included."""
-        return self._positions.get((chain, sequence)) or self._reader.at(chain, sequence)
+        laid_over = self._positions.get((chain, sequence))
+        if laid_over is not None or sequence > self._cuts.get(chain, sequence):
+            return laid_over
+        return self._reader.at(chain, sequence)
 
     def has(self, delta: DeltaId) -> bool:
         """Whether an id is held or decided."""
-        return delta in self._deltas or self._reader.has(delta)
+        if delta in self._deltas:
+            return True
+        return self._held(delta) is not None if self._cuts else self._reader.has(delta)
 
     def delta(self, delta: DeltaId) -> Delta | None:
         """A decided or held delta, as it stands."""
         entry = self._deltas.get(delta)
         if entry is not None:
             return entry.delta
-        held = self._reader.delta(delta)
+        held = self._held(delta)
         return held.delta if held else None
 
     def state(self, delta: DeltaId) -> State | None:
@@ -103,5 +165,13 @@ class PendingStore:
         entry = self._deltas.get(delta)
         if entry is not None:
             return entry.state
-        held = self._reader.delta(delta)
+        held = self._held(delta)
         return held.state if held else None
+
+    def _held(self, delta: DeltaId) -> Held | None:
+        held = self._reader.delta(delta)
+        if held is None or not self._cuts:
+            return held
+        header = held.delta.header
+        is_cut = header.sequence > self._cuts.get(header.chain, header.sequence)
+        return None if is_cut else held

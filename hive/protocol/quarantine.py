@@ -4,33 +4,50 @@ Every peer answers from the log strictly before the forked sequence, whichever b
 first, and a new generation of the author ends it: an exclusion holds for generations up to that
 of the leaves that signed the fork. The author's other logs stay as they are; only a node that
 would admit something new for a forking author refuses.
+
+Only a proof that moves an exclusion down is kept, and of one author so many at most: a hostile
+author can sign forks without end, and they cost nobody but itself. What it loses beyond that
+bound is its own word: every log it forked till then is cut.
 """
 
 from __future__ import annotations
 
+from typing import Final
+
 from hive.memory.fork import ForkProof
 from hive.wire.ids import Digest, Inception
 
+PROOFS_OF_AUTHOR_MAX: Final = 1_024
+
 
 class Quarantine:
-    """Fork proofs by chain and by author."""
+    """Fork proofs by chain and by author; `version` moves with every proof that is kept."""
 
     def __init__(self) -> None:
         self._chains: dict[Digest, dict[int, int]] = {}
         self._authors: dict[Inception, int] = {}
         self._proofs: dict[Digest, ForkProof] = {}
+        self._counts: dict[Inception, int] = {}
+        self.version = 0
+
+    def is_news(self, proof: ForkProof, generation: int) -> bool:
+        """Whether the proof, once verified, would exclude more than is excluded already."""
+        author = Inception(proof.first.header.author)
+        if self._counts.get(author, 0) >= PROOFS_OF_AUTHOR_MAX:
+            return False
+        lowest = self._chains.get(proof.chain, {}).get(generation)
+        return lowest is None or proof.sequence < lowest
 
     def add(self, proof: ForkProof, generation: int) -> bool:
-        """Remembers a verified proof; False where it was known."""
-        if proof.id in self._proofs:
+        """Remembers a verified proof; False where it excludes nothing more."""
+        if not self.is_news(proof, generation):
             return False
-        self._proofs[proof.id] = proof
-        forked = self._chains.setdefault(proof.chain, {})
-        lowest = forked.get(generation)
-        if lowest is None or proof.sequence < lowest:
-            forked[generation] = proof.sequence
         author = Inception(proof.first.header.author)
+        self._proofs[proof.id] = proof
+        self._counts[author] = self._counts.get(author, 0) + 1
+        self._chains.setdefault(proof.chain, {})[generation] = proof.sequence
         self._authors[author] = max(generation, self._authors.get(author, 0))
+        self.version += 1
         return True
 
     def knows(self, proof: Digest) -> bool:

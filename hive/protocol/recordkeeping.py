@@ -3,16 +3,20 @@
 Roots, orgs, issuers and revocations are passed on to every connected peer when they are new
 here; nodes, agents and sessions are fetched by whoever needs them. A record whose signers are
 unknown waits in a bounded buffer while they are asked for. A revocation truncates every chain
-that it seals, in the same store transaction that keeps it.
+of its org before the first position that it leaves out, in the same store transaction that keeps
+it: what late joiners would refuse must not stay with those who came early (P9).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from hive.errors import ConfigError, MalformedFrame
+from hive.memory.delta import Delta
 from hive.memory.log import Head
+from hive.memory.receipt import parse_receipt_untrusted
 from hive.protocol.bounded import BoundedMap
 from hive.protocol.core import Core, Effects
 from hive.protocol.events import (
@@ -25,6 +29,7 @@ from hive.protocol.events import (
 from hive.protocol.messages import (
     ID_COUNT_MAX,
     RECORD_COUNT_MAX,
+    REVOCATION_COUNT_MAX,
     Records,
     RenewalRequest,
     RevocationList,
@@ -44,9 +49,11 @@ from hive.trust.records import (
 )
 from hive.trust.verdicts import Admitted, Sealed, TrustRefusal, Unknown
 from hive.wire.clock import MILLISECOND_US, Now
-from hive.wire.ids import Inception, PeerId, RecordId, peer_id
+from hive.wire.framing import FRAME_BYTES_MAX
+from hive.wire.ids import Digest, Inception, PeerId, RecordId, peer_id
 from hive.wire.schema import Record
 
+_PAGE: Final = 256
 _PASSED_ON = (RootRecord, OrgRecord, IssuerRecord, RevocationRecord)
 
 
@@ -56,12 +63,16 @@ class RecordkeepingConfig:
 
     orphan_count_max: int = 512
     """Records that wait for their signers. More survives odd orders, less bounds memory."""
+    orphan_bytes_max: int = 8 * 1024 * 1024
+    """Bytes of records that wait for their signers. Sane: 1 MiB–64 MiB."""
     record_bytes_per_message: int = 1024 * 1024
-    """Bytes of records in one answer. Sane: 64 KiB–4 MiB."""
+    """Bytes of records in one message, one larger record excepted. Sane: 64 KiB–2 MiB."""
 
     def __post_init__(self) -> None:
-        if min(self.orphan_count_max, self.record_bytes_per_message) < 1:
+        if min(self.orphan_count_max, self.orphan_bytes_max, self.record_bytes_per_message) < 1:
             raise ConfigError("recordkeeping needs positive bounds")
+        if self.record_bytes_per_message > FRAME_BYTES_MAX // 2:
+            raise ConfigError("record_bytes_per_message must be at most half a frame")
 
 
 @dataclass(slots=True)
@@ -75,6 +86,12 @@ class Taken:
     effects: Effects = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Orphan:
+    envelope: bytes
+    missing: tuple[RecordId, ...]
+
+
 class Recordkeeping:
     """The part of a peer that keeps trust records."""
 
@@ -84,7 +101,8 @@ class Recordkeeping:
         self._core = core
         self._config = config
         self._refused = refused
-        self._orphans: BoundedMap[RecordId, bytes] = BoundedMap(config.orphan_count_max)
+        self._orphans: BoundedMap[RecordId, _Orphan] = BoundedMap(config.orphan_count_max)
+        self._orphan_bytes = 0
         self.agents: dict[Inception, RecordId] = {}
 
     def recover(self, now: Now) -> None:
@@ -137,7 +155,7 @@ class Recordkeeping:
                     self._note(kept)
             case Unknown(missing):
                 taken.outcomes.append("waiting")
-                self._orphans.put(signed.id, envelope)
+                self._keep_orphan(signed.id, _Orphan(envelope, missing))
                 if sender is not None:
                     taken.effects.append(SendFrame(sender, WantRecords(missing).to_body()))
             case TrustRefusal(reason, detail, step):
@@ -151,12 +169,32 @@ class Recordkeeping:
         if sender is not None:
             self._core.budgets.blame(sender, now.monotonic_us)
 
+    def _keep_orphan(self, record: RecordId, orphan: _Orphan) -> None:
+        self._drop_orphan(record)
+        if len(orphan.envelope) > self._config.orphan_bytes_max:
+            return
+        while len(self._orphans) and (
+            len(self._orphans) >= self._config.orphan_count_max
+            or self._orphan_bytes + len(orphan.envelope) > self._config.orphan_bytes_max
+        ):
+            self._drop_orphan(self._orphans.items()[0][0])
+        self._orphans.put(record, orphan)
+        self._orphan_bytes += len(orphan.envelope)
+
+    def _drop_orphan(self, record: RecordId) -> None:
+        orphan = self._orphans.pop(record)
+        self._orphan_bytes -= len(orphan.envelope) if orphan else 0
+
     def _adopt(self) -> list[bytes]:
-        """Every orphan once more: a signer may have come."""
-        orphans = self._orphans.items()
-        for record, _ in orphans:
-            self._orphans.pop(record)
-        return [envelope for _, envelope in orphans]
+        """The orphans of whom a signer has come."""
+        adopted = [
+            (record, orphan.envelope)
+            for record, orphan in self._orphans.items()
+            if any(self._core.trust.signed(missing) for missing in orphan.missing)
+        ]
+        for record, _ in adopted:
+            self._drop_orphan(record)
+        return [envelope for _, envelope in adopted]
 
     def _note(self, signed: Signed[Record]) -> None:
         record = signed.record
@@ -179,36 +217,59 @@ class Recordkeeping:
         return found if _rank(record) >= _rank(known.record) else known.id
 
     def _consequences(self, signed: Signed[Record]) -> list[Write]:
-        """What a revocation seals: chains are cut behind their last good delta."""
+        """What a revocation seals: chains are cut before their first position that is not good."""
         if not isinstance(signed.record, RevocationRecord):
             return []
+        heads = {
+            head.chain: head
+            for namespace in self._core.reader.namespaces()
+            for head in self._core.reader.heads(namespace)
+        }
+        heads |= {head.chain: head for head in self._core.pending.undecided_heads()}
         cuts: list[Write] = []
-        for namespace in self._core.reader.namespaces():
-            for head in self._core.reader.heads(namespace):
-                last = self._last_good(head)
-                if last < head.sequence:
-                    cuts.append(Truncate(head.chain, last))
-                    self._core.pending.drop_chain(head.chain)
+        for head in heads.values():
+            first = self._first_bad(head, Inception(signed.record.org))
+            if first:
+                cuts.append(Truncate(head.chain, first - 1))
+                self._core.pending.truncate(head.chain, first - 1)
         return cuts
 
-    def _last_good(self, head: Head) -> int:
-        sequence = head.sequence
-        while sequence > 0:
-            held = self._core.reader.at(head.chain, sequence)
-            delta = self._core.reader.delta(held) if held else None
-            if delta is None or self._is_good(head, sequence, RecordId(delta.delta.header.leaf)):
-                return sequence
-            sequence -= 1
+    def _first_bad(self, head: Head, org: Inception) -> int:
+        """The first position of a chain that revocations leave out; 0 where all is good.
+
+        Only the author's and the writer's org can have revoked something here; each pair of
+        records is looked at once.
+        """
+        reached: dict[tuple[bytes, bytes], bool] = {}
+        for delta in self._deltas_of(head.chain):
+            records = (delta.header.leaf, _node_record(delta))
+            if records not in reached:
+                reached[records] = self._is_reached(records, org)
+            if reached[records] and not self._is_good(delta, records, head.chain):
+                return delta.header.sequence
         return 0
 
-    def _is_good(self, head: Head, sequence: int, leaf: RecordId) -> bool:
-        trust = self._core.trust
-        delta = self._core.reader.at(head.chain, sequence) or b""
-        writer = trust.node_chain(head.writer)
-        for chain in (trust.chain_of(leaf), writer):
+    def _deltas_of(self, chain: Digest) -> Iterator[Delta]:
+        first = 1
+        while page := self._core.reader.chain_slice(chain, first, _PAGE):
+            yield from (held.delta for held in page)
+            first += len(page)
+        yield from self._core.pending.undecided(chain)
+
+    def _is_reached(self, records: tuple[bytes, bytes], org: Inception) -> bool:
+        chains = [self._core.trust.chain_of(RecordId(record)) for record in records]
+        return any(
+            chain is not None and chain.org == org and self._core.trust.is_revoked(chain)
+            for chain in chains
+        )
+
+    def _is_good(self, delta: Delta, records: tuple[bytes, bytes], log: Digest) -> bool:
+        for record in records:
+            chain = self._core.trust.chain_of(RecordId(record))
             if chain is None:
                 continue
-            if isinstance(trust.standing(chain, head.chain, sequence, delta), Sealed):
+            standing = self._core.trust.standing(chain, log, delta.header.sequence, delta.id)
+            if isinstance(standing, Sealed):
                 return False
         return True
 
@@ -243,9 +304,27 @@ class Recordkeeping:
         return False
 
     def tell_all(self, envelopes: Sequence[bytes], but: PeerId | None) -> Effects:
-        """The same records to every connected peer."""
-        payload = Records(tuple(envelopes[:RECORD_COUNT_MAX])).to_body()
-        return [SendFrame(peer, payload) for peer in self._core.connected if peer != but]
+        """The same records to every connected peer, in messages that fit a frame."""
+        payloads = [Records(some).to_body() for some in self._portions(envelopes)]
+        return [
+            SendFrame(peer, payload)
+            for peer in self._core.connected
+            if peer != but
+            for payload in payloads
+        ]
+
+    def _portions(self, envelopes: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
+        portion: list[bytes] = []
+        size = 0
+        for envelope in envelopes:
+            size += len(envelope)
+            is_full = size > self._config.record_bytes_per_message
+            if portion and (is_full or len(portion) == RECORD_COUNT_MAX):
+                yield tuple(portion)
+                portion, size = [], len(envelope)
+            portion.append(envelope)
+        if portion:
+            yield tuple(portion)
 
     # What peers ask.
 
@@ -260,13 +339,13 @@ class Recordkeeping:
                     continue
                 envelope = signed.to_bytes()
                 size += len(envelope)
-                if size > self._config.record_bytes_per_message:
-                    break
                 envelopes[link] = envelope
-        if not envelopes:
-            return []
-        listed = tuple(envelopes.values())[:RECORD_COUNT_MAX]
-        return [SendFrame(sender, Records(listed).to_body())]
+            if size > self._config.record_bytes_per_message:
+                break
+        return [
+            SendFrame(sender, Records(portion).to_body())
+            for portion in self._portions(list(envelopes.values()))
+        ]
 
     def _path(self, record: RecordId) -> tuple[RecordId, ...]:
         chain = self._core.trust.chain_of(record)
@@ -274,7 +353,7 @@ class Recordkeeping:
 
     def revocations_wanted(self, request: WantRevocations, sender: PeerId) -> Effects:
         """Sends the sorted ids of every revocation admitted here."""
-        ids = self._core.trust.revocation_ids()[:ID_COUNT_MAX]
+        ids = self._core.trust.revocation_ids()[:REVOCATION_COUNT_MAX]
         return [SendFrame(sender, RevocationList(ids).to_body())]
 
     def revocations_listed(self, listed: RevocationList, sender: PeerId) -> Effects:
@@ -282,11 +361,16 @@ class Recordkeeping:
         unknown = self._core.freshness.cover(tuple(RecordId(i) for i in listed.ids))
         if not unknown:
             return []
-        return [SendFrame(sender, WantRecords(unknown).to_body())]
+        return [SendFrame(sender, WantRecords(unknown[:ID_COUNT_MAX]).to_body())]
 
     def renewal_wanted(self, request: RenewalRequest, sender: PeerId) -> Effects:
         """Hands a renewal to this node's custody, where it is the issuer."""
         return [Renew(sender, request)]
+
+
+def _node_record(delta: Delta) -> bytes:
+    """The node record whose receipt the delta carries; empty where there is none."""
+    return parse_receipt_untrusted(delta.receipt).receipt.node_record if delta.receipt else b""
 
 
 def _rank(record: AgentRecord | NodeRecord) -> tuple[int, int]:

@@ -70,6 +70,11 @@ class Statements:
             epoch_root=self._core.epochs.root(),
         )
         token = self._core.tokens.fresh()
+        self._unsigned = {
+            other: unsigned
+            for other, unsigned in self._unsigned.items()
+            if unsigned[0].issuer != inception
+        }
         self._unsigned[token] = (statement, issuer.key)
         subject = statement.id_of(statement.to_body())
         outer = self._core.tokens.route("statement", token)
