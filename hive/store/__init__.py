@@ -1,6 +1,7 @@
 """Floor 6: adapters that keep what peers prove.
 
-Implements the ports of `hive.protocol.ports`; may import everything below it, and lmdb.
+Implements the ports of `hive.protocol.ports`; may import everything below it, and
+lmdb, hnswlib, tantivy, tokenizers and wordllama.
 
     memory_store   the contract in dictionaries, and the model for the other
     outlook        judges a batch for the memory store before it is touched
@@ -16,4 +17,13 @@ Implements the ports of `hive.protocol.ports`; may import everything below it, a
     lock           one process to a directory
     integrity      looks at a file before LMDB maps it
     faults         disk errors as the family's errors, with hints
+
+    projection     recall: vectors and words joined, rebuildable from the store
+    columns        the rows of one namespace as columns
+    vectors        vectors, exact while small, a graph above
+    graph          hnswlib with its traps fenced
+    words          terms, exact scores, and tantivy for large holdings
+    embedder       text to vectors in integers
+    forgotten      rows forgotten since the last snapshot
+    snapshots      whole files that are old, new or known to be broken
 """
