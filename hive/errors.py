@@ -83,3 +83,18 @@ class QuorumNotMet(ResourceError):
 
 class LeaseLost(ResourceError):
     """The writer's lease ran out before the acknowledgement."""
+
+
+FAMILY = (
+    ConfigError,
+    StateError,
+    DeltaTooLarge,
+    NotPermitted,
+    MalformedFrame,
+    ProtocolViolation,
+    StoreError,
+    TransportError,
+    QuorumNotMet,
+    LeaseLost,
+)
+"""The members that carry a message and a hint and nothing else (`Refused` carries more)."""

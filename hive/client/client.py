@@ -14,8 +14,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from hive import errors
-from hive.errors import HiveError, Refused, StateError, TransportError
+from hive.errors import (
+    FAMILY,
+    HiveError,
+    Refused,
+    StateError,
+    TransportError,
+)
 from hive.node.home import Home
 
 if TYPE_CHECKING:
@@ -23,11 +28,7 @@ if TYPE_CHECKING:
     from hive.custody.passphrase import Passphrase
 
 CONNECT_S: Final = 5
-_ERRORS: Final = {
-    name: cls
-    for name, cls in vars(errors).items()
-    if isinstance(cls, type) and issubclass(cls, HiveError)
-}
+_ERRORS: Final = {cls.__name__: cls for cls in FAMILY}
 
 
 class Client:

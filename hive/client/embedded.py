@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import trio
@@ -23,24 +24,15 @@ class Embedded:
         self._home = home
         self._passphrase = passphrase
         self._ready = threading.Event()
-        self._failure: BaseException | None = None
         self._api: Api | None = None
         self._token: trio.lowlevel.TrioToken | None = None
         self._stop: trio.Event | None = None
-        self._thread = threading.Thread(target=self._run, name="hive-embedded", daemon=True)
-        self._thread.start()
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="hive-embedded")
+        self._running = self._threads.submit(trio.run, self._main)
+        self._running.add_done_callback(lambda _: self._ready.set())
         self._ready.wait()
-        if self._failure is not None:
-            self._thread.join()
-            raise self._failure
-
-    def _run(self) -> None:
-        try:
-            trio.run(self._main)
-        except BaseException as error:  # noqa: BLE001 (handed to the thread that waits)
-            self._failure = _innermost(error)
-        finally:
-            self._ready.set()
+        if self._running.done():
+            self._finish()
 
     async def _main(self) -> None:
         settings = self._home.settings()
@@ -61,11 +53,16 @@ class Embedded:
 
     def close(self) -> None:
         """Stops the node and waits until everything is on disk."""
-        if self._thread.is_alive() and self._token is not None and self._stop is not None:
+        if self._token is not None and self._stop is not None and not self._running.done():
             self._token.run_sync_soon(self._stop.set)
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
+        self._finish()
+
+    def _finish(self) -> None:
+        """Waits for the thread; raises what ended it, if anything did."""
+        self._threads.shutdown()
+        failure = self._running.exception()
+        if failure is not None:
+            raise _innermost(failure)
 
 
 def _innermost(error: BaseException) -> BaseException:

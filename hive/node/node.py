@@ -7,6 +7,7 @@ Order of closing: goodbyes first, then the network, then what waits for the disk
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
@@ -71,6 +72,8 @@ from hive.wire.schema import label_of_untrusted
 
 SEED_BYTES: Final = 32
 GOODBYE_S: Final = 1.5
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long a busy thread keeps the interpreter; the default of 5 ms starves the disk writer."""
 EMBEDDED_ADDRESS: Final = Address("127.0.0.1", 1, 1)
 
 
@@ -448,6 +451,7 @@ async def up(
     ready: Callable[[Node], None],
 ) -> None:
     """The daemon: runs until SIGTERM, SIGINT or the `stop` verb."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with (
             running(home, settings, passphrase, is_online=True) as node,
