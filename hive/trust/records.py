@@ -11,6 +11,7 @@ empty in generation 0. In a later generation it is the id of a record of the gen
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Final
 
 from hive.trust.capability import (
@@ -27,6 +28,8 @@ from hive.wire.ids import DIGEST_BYTES, Digest, Inception, digest
 from hive.wire.schema import Many, Part, Record, part, record
 
 KEY_COUNT_MAX: Final = 16
+CHAIN_CACHE_COUNT: Final = 4_096
+"""Names of author logs kept ready, some 300 B each: every delta asks for its own many times."""
 SEAL_ENTRY_COUNT_MAX: Final = 4_096
 RECORD_BYTES_MAX: Final = 8_192
 SEAL_BYTES_MAX: Final = 512 * 1_024
@@ -279,6 +282,7 @@ TRUST_RECORDS: Final[tuple[type[Record], ...]] = (
 )
 
 
+@lru_cache(maxsize=CHAIN_CACHE_COUNT)
 def chain_digest(author: Inception, writer: Inception, namespace: str) -> Digest:
     """The blinded name of one author log: digest of (author, writer, namespace)."""
     return digest("hive/chain", encode((author, writer, namespace)))
