@@ -10,5 +10,6 @@ Imports errors, wire and trust.
 `log`         author logs: heads, continuation, seals and forks
 `fork`        two signed deltas at one position: a portable proof
 `ranking`     fuses ranked lists
-`bundle`      evidence that anybody verifies offline
+`evidence`    judges deltas by what is in hand, without a store or a network
+`bundle`      evidence in one file that anybody verifies offline
 """
