@@ -88,7 +88,7 @@ def make_card(
     nexts = [keyring.next_signer(key).public.digest for key in KEY_NAMES]
     return Card(
         name=name,
-        namespaces=tuple(sorted(set(namespaces))),
+        namespaces=tuple(dict.fromkeys(namespaces)),
         regions=tuple(sorted(set(regions))),
         assertions=tuple(sorted(set(assertions))),
         node_quota=node_quota,

@@ -47,7 +47,6 @@ from hive.trust.roots import (
     PARTIAL,
     Proposable,
     combine,
-    federation_of,
     first_root,
     propose,
     sign_proposal,
@@ -282,38 +281,3 @@ def _gather(
         for place, partial in zip(found.places, found.partials, strict=True):
             gathered[place].append(partial)
     return gathered
-
-
-def shown(proposed: Proposable) -> dict[str, object]:
-    """A proposed record as a person reads it before signing."""
-    plain: dict[str, object] = {
-        "record": proposed.LABEL,
-        "not_before_ms": proposed.not_before_ms,
-        "not_after_ms": proposed.not_after_ms,
-    }
-    match proposed:
-        case RootRecord():
-            holders = {entry.holder: entry.key.digest.hex()[:16] for entry in proposed.keys}
-            plain |= {
-                "name": proposed.name,
-                "threshold": proposed.threshold,
-                "holders": holders,
-                "federation": federation_of(sign_record(proposed)).hex(),
-            }
-        case OrgRecord():
-            keys = {f"key {n}": key.digest.hex()[:16] for n, key in enumerate(proposed.keys, 1)}
-            plain |= {
-                "name": proposed.name,
-                "namespaces": list(proposed.namespaces),
-                "regions": list(proposed.regions),
-                "assertions": list(proposed.assertions),
-                "node_quota": proposed.node_quota,
-                **keys,
-            }
-        case IssuerRecord():
-            plain |= {
-                "org": proposed.org.hex()[:16],
-                "key": proposed.key.digest.hex()[:16],
-                "namespaces": [capability.prefix for capability in proposed.capabilities],
-            }
-    return plain

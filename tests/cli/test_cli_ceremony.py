@@ -100,7 +100,7 @@ def test_a_later_organisation_is_enrolled_by_the_same_files(
     signatures = [sign_ceremony(proposal, keyrings[name]) for name in ("bell", "acme", "dora")]
     text = combine_ceremony(proposal, signatures, NOW_MS + 5, federation)
     enrolled = read_federation(text, NOW_MS + 5)
-    assert enrolled.org_of(keyrings["dora"]).record.namespaces == ("commons", "dora")
+    assert enrolled.org_of(keyrings["dora"]).record.namespaces == ("dora", "commons")
     assert enrolled.state.federation == federation.state.federation
 
 

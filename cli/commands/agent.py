@@ -1,0 +1,93 @@
+"""`hive agent`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ..command import command, group
+from ..inputs import ALLOW, NAMESPACE
+from ..moments import moment
+from ..output import table
+from ..session import Session
+
+
+@group("agent", example="hive agent list")
+def agent() -> None:
+    """Issue, list and renew the agents of this node: who may write and recall what."""
+
+
+@command("issue", example="hive agent issue scribe --allow acme/research=remember,recall")
+@click.argument("name", type=NAMESPACE)
+@click.option(
+    "--allow",
+    "allowed",
+    type=ALLOW,
+    multiple=True,
+    metavar="PREFIX=ACTIONS",
+    help="One capability; repeat for more.  [default: all that the issuer may give]",
+)
+@click.option("--region", "regions", multiple=True, help="Only from this region.")
+@click.option("--assertion", "assertions", multiple=True, help="What the issuer vouches for.")
+@click.option("--hours", type=click.IntRange(1, 24), default=24, show_default=True)
+def issue(
+    session: Session,
+    name: str,
+    allowed: tuple[dict[str, Any], ...],
+    regions: tuple[str, ...],
+    assertions: tuple[str, ...],
+    hours: int,
+) -> None:
+    """Issue an agent whose capabilities are narrowed from those of the organisation's issuer.
+
+    Its key is made here and stays here. The record renews itself while the node is up.
+    """
+    if (regions or assertions) and not allowed:
+        raise click.UsageError("--region and --assertion narrow what --allow names")
+    capabilities = [
+        {**each, "regions": list(regions), "assertions": list(assertions)} for each in allowed
+    ]
+    made = session.call("agent_issue", name=name, capabilities=capabilities, hours=hours)
+    session.emit(made, _shown([made]))
+
+
+@command("list", example="hive agent list --json")
+def list_(session: Session) -> None:
+    """List the agents whose keys this node holds, and what they may do."""
+    found = session.call("agents")
+    session.emit(found, _shown(found["agents"]))
+    if not found["agents"]:
+        session.say("No agent yet; issue one with `hive agent issue NAME`.")
+
+
+@command("renew", example="hive agent renew scribe")
+@click.argument("name", type=NAMESPACE)
+def renew(session: Session, name: str) -> None:
+    """Renew an agent's record now: the same key and rights under new dates."""
+    made = session.call("agent_renew", name=name)
+    session.emit(made, _shown([made]))
+
+
+def _shown(agents: list[dict[str, Any]]) -> str:
+    rows = []
+    for each in agents:
+        rights = "; ".join(
+            f"{right['prefix'] or 'everywhere'}: {','.join(right['actions'])}"
+            + (f" from {','.join(right['regions'])}" if right["regions"] else "")
+            for right in each["capabilities"]
+        )
+        state = "valid until" if each["valid"] else "not valid, ended"
+        rows.append(
+            (
+                each["name"],
+                each["inception"][:12],
+                f"{state} {moment(each['not_after_ms'])}",
+                rights,
+            )
+        )
+    return table(rows)
+
+
+for _command in (issue, list_, renew):
+    agent.add_command(_command)
