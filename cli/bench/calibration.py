@@ -23,7 +23,9 @@ _SIGNED_COUNT: Final = 64
 _PAGE: Final = bytes(4_096)
 
 
-def verifies_per_second(seconds: float = SLICE_S, clock: Callable[[], float] = process_time) -> float:
+def verifies_per_second(
+    seconds: float = SLICE_S, clock: Callable[[], float] = process_time
+) -> float:
     """Bare libsodium verifications of messages as hive signs them, one thread, a CPU second."""
     key = Ed25519Key(bytes(range(32)))
     messages = [

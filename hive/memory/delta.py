@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated, Final
 
 from hive.errors import MalformedFrame
@@ -39,6 +40,9 @@ RECEIPT_BYTES_MAX: Final = 2_048
 PARENT_COUNT_MAX: Final = 32
 EPOCH_COUNT_MAX: Final = 2
 BATCH_COUNT_MAX: Final = 64
+BATCH_CACHE_COUNT: Final = 1_024
+"""Batches whose digest stays ready, some 400 B each: each of its deltas asks for it."""
+
 PATH_COUNT_MAX: Final = 6
 SALT_BYTES: Final = 32
 DELTA_BYTES_MAX: Final = HEADER_BYTES_MAX + BODY_BYTES_MAX + RECEIPT_BYTES_MAX + 1_024
@@ -162,21 +166,25 @@ class Delta:
 
     def signed_subject(self) -> tuple[str, Digest] | None:
         """The label and digest its signature is over; None where the batch path does not fit."""
-        if self.proof.count == 0:
+        header, proof = self.header, self.proof
+        if proof.count == 0:
             return Header.LABEL, Digest(self.id)
-        batch = batch_of(self.header, self.id, self.proof)
-        return None if batch is None else (Batch.LABEL, batch.id_of(batch.to_body()))
+        if proof.count < 2:
+            return None
+        index = header.sequence - proof.first_sequence
+        root = merkle.root_from_proof(self.id, index, proof.count, proof.path)
+        if root is None:
+            return None
+        first, count = proof.first_sequence, proof.count
+        return Batch.LABEL, batch_digest(header.federation, header.chain, first, count, root)
 
 
-def batch_of(header: Header, delta: DeltaId, proof: Proof) -> Batch | None:
-    """The batch that a proof claims the delta to be in, rebuilt from its audit path."""
-    index = header.sequence - proof.first_sequence
-    if proof.count < 2:
-        return None
-    root = merkle.root_from_proof(delta, index, proof.count, proof.path)
-    if root is None:
-        return None
-    return Batch(header.federation, header.chain, proof.first_sequence, proof.count, root)
+@lru_cache(maxsize=BATCH_CACHE_COUNT)
+def batch_digest(
+    federation: bytes, chain: Digest, first_sequence: int, count: int, root: Digest
+) -> Digest:
+    """What an author signs for a batch; every delta in it leads here by its audit path."""
+    return Batch.id_of(Batch(federation, chain, first_sequence, count, root).to_body())
 
 
 def commitment_of(body: bytes) -> Digest:

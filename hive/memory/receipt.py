@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Final
 
 from hive.memory.delta import BATCH_COUNT_MAX, EPOCH_COUNT_MAX, PATH_COUNT_MAX, RECEIPT_BYTES_MAX
@@ -18,6 +19,9 @@ from hive.wire import merkle
 from hive.wire.codec import Array, Fields, Integer, Octets, decode_untrusted, encode
 from hive.wire.ids import DIGEST_BYTES, DeltaId, Digest
 from hive.wire.schema import Record, record
+
+RECEIPT_CACHE_COUNT: Final = 512
+"""Receipts whose body stays decoded, some 1 kB each: one covers up to 64 deltas."""
 
 _Id = Annotated[bytes, Octets(DIGEST_BYTES, DIGEST_BYTES)]
 _Number = Annotated[int, Integer()]
@@ -62,7 +66,7 @@ class ReceiptProof:
     @property
     def subject(self) -> Digest:
         """What the node's signature is over, under the label of `Receipt`."""
-        return Receipt.id_of(self.body)
+        return _read(self.body)[1]
 
     def covers(self, delta: DeltaId) -> bool:
         """Whether the audit path leads from this delta to the signed root."""
@@ -77,7 +81,13 @@ class ReceiptProof:
 def parse_receipt_untrusted(untrusted: bytes) -> ReceiptProof:
     """Decodes a travelling receipt, or raises `MalformedFrame`."""
     body, signature, index, path = decode_untrusted(untrusted, _SHAPE, bytes_max=RECEIPT_BYTES_MAX)
-    return ReceiptProof(Receipt.from_body_untrusted(body), body, signature, index, path)
+    return ReceiptProof(_read(body)[0], body, signature, index, path)
+
+
+@lru_cache(maxsize=RECEIPT_CACHE_COUNT)
+def _read(untrusted: bytes) -> tuple[Receipt, Digest]:
+    """The receipt in a body, and its id."""
+    return Receipt.from_body_untrusted(untrusted), Receipt.id_of(untrusted)
 
 
 def receipt_proofs(
