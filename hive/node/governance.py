@@ -7,9 +7,8 @@ from typing import Any, Final
 
 from hive.custody.signer import HeldKey
 from hive.errors import ConfigError, NotPermitted, StateError
-from hive.memory.delta import Delta
+from hive.memory.bundle import needed_records, parse_bundle_untrusted, write_bundle
 from hive.memory.log import Head, Held
-from hive.memory.receipt import parse_receipt_untrusted
 from hive.node import clocks
 from hive.node.home import AGENT_PREFIX, DATAGRAM, NODE, make_pair, software_key
 from hive.node.identity import agent_renewal, datagram_renewed
@@ -24,14 +23,13 @@ from hive.trust.records import (
     AgentRecord,
     IssuerRecord,
     NodeRecord,
-    RevocationRecord,
     SealEntry,
     chain_digest,
 )
 from hive.trust.revocation import make_revocation
 from hive.trust.rotation import rotate_agent, rotate_node
 from hive.trust.sealing import DatagramKey
-from hive.wire.ids import Inception, RecordId
+from hive.wire.ids import Inception
 
 REASONS: Final = ("compromised", "retired", "forked")
 
@@ -327,36 +325,16 @@ def _subject(node: Node, name: str) -> AgentRecord | NodeRecord:
 
 def bundle(node: Node, held: Sequence[Held]) -> bytes:
     """The evidence for some deltas: every record their chains rest on, and what concerns them."""
-    from hive.memory.bundle import write_bundle
-
-    trust = node.peer.core.trust
-    wanted: dict[RecordId, None] = {}
-    for each in held:
-        for leaf in _leaves(each.delta):
-            chain = trust.chain_of(leaf)
-            wanted |= dict.fromkeys(chain.record_ids if chain else ())
-    records = [
-        signed.to_bytes() for record in wanted if (signed := trust.signed(record)) is not None
-    ]
-    records += [signed.to_bytes() for signed in trust.records_of(RevocationRecord)]
-    chains = {each.delta.header.chain for each in held}
-    forks = [
-        proof.to_bytes() for proof in node.peer.core.quarantine.proofs() if proof.chain in chains
-    ]
-    return write_bundle(records, [each.delta.to_bytes() for each in held], forks)
-
-
-def _leaves(delta: Delta) -> list[RecordId]:
-    leaves = [RecordId(delta.header.leaf)]
-    if delta.receipt:
-        proof = parse_receipt_untrusted(delta.receipt)
-        leaves.append(RecordId(proof.receipt.node_record))
-    return leaves
+    deltas = [each.delta for each in held]
+    chains = {delta.header.chain for delta in deltas}
+    forks = [proof for proof in node.peer.core.quarantine.proofs() if proof.chain in chains]
+    return write_bundle(needed_records(node.peer.core.trust, deltas), deltas, forks)
 
 
 def opened(untrusted: bytes) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     """The records and delta envelopes of a bundle, still to be judged."""
-    from hive.memory.bundle import parse_bundle_untrusted
-
     found = parse_bundle_untrusted(untrusted)
-    return found.records, found.deltas
+    return (
+        tuple(signed.to_bytes() for signed in found.records),
+        tuple(delta.to_bytes() for delta in found.deltas),
+    )
