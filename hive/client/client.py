@@ -86,7 +86,8 @@ class Client:
 class Remote:
     """A running node behind its control socket."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience_s: float | None = None) -> None:
+        """`patience_s` bounds the wait for each answer; None waits as long as it takes."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(CONNECT_S)
         try:
@@ -94,7 +95,7 @@ class Remote:
         except BaseException:
             self._socket.close()
             raise
-        self._socket.settimeout(None)
+        self._socket.settimeout(patience_s)
         self._file = self._socket.makefile("rb")
 
     def call(self, verb: str, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from hive.memory.delta import SALT_BYTES, Delta, Kind
 from hive.memory.log import Held
 from hive.memory.namespaces import GRAMMAR_HINT, is_namespace
 from hive.node import clocks, governance, reports, views
+from hive.node.metrics import ARRIVAL_COUNT_MAX
 from hive.node.node import Node
 from hive.node.views import View
 from hive.protocol.commands import Answer, Author, Authored, Declined, Import, Recall, Recalled
@@ -62,6 +63,7 @@ class Api:
             "peers": self.peers,
             "status": self.status,
             "metrics": self.metrics,
+            "arrivals": self.arrivals,
             "doctor": self.doctor,
             "bundle": self.bundle,
             "take_bundle": self.take_bundle,
@@ -246,6 +248,11 @@ class Api:
     async def metrics(self) -> View:
         """Every counter."""
         return reports.metrics(self.node)
+
+    async def arrivals(self, count: int = ARRIVAL_COUNT_MAX) -> View:
+        """When the newest deltas were durable here (wall microseconds), newest last."""
+        newest = list(self.node.metrics.arrivals)[-count:] if count > 0 else []
+        return {"arrivals": [[delta.hex(), at_us] for delta, at_us in newest]}
 
     async def doctor(self) -> View:
         """What is wrong, why, and what to do about it."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
+from typing import Final
 
+from hive.node import clocks
 from hive.protocol import events
 from hive.protocol.refusals import REASONS
+
+ARRIVAL_COUNT_MAX: Final = 8_192
 
 
 class Metrics:
@@ -14,6 +18,8 @@ class Metrics:
     def __init__(self) -> None:
         self.refused: Counter[str] = Counter()
         self.counts: Counter[str] = Counter()
+        self.arrivals: deque[tuple[bytes, int]] = deque(maxlen=ARRIVAL_COUNT_MAX)
+        """The newest deltas stored here, and when each was durable: wall microseconds."""
 
     def note(self, news: events.News) -> None:
         """Counts one piece of news."""
@@ -23,6 +29,8 @@ class Metrics:
             case events.Admitted():
                 origin = "own" if news.sender is None else "peers"
                 self.counts[f"deltas_admitted_{origin}"] += len(news.deltas)
+                at_us = clocks.read().wall_us
+                self.arrivals.extend((delta.id, at_us) for delta in news.deltas)
             case events.MemberNews():
                 self.counts[f"members_{news.state}"] += 1
             case events.ForkNews():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from hive.memory.delta import Kind
@@ -103,6 +104,10 @@ def metrics(node: Node) -> View:
     found: dict[str, Any] = node.metrics.snapshot()
     found["reconciliation"] = dict(node.peer.reconciler.counters)
     found["waiting"] = len(node.peer.intake.waiting)
+    found["discovery"] = {
+        "errands_finished": node.peer.discovery.finished_count,
+        **asdict(node.peer.discovery.counts),
+    }
     if node.driver.links is not None:
         found["stream_drops"] = dict(node.driver.links.drops)
     if node.driver.datagrams is not None:

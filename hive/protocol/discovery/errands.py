@@ -125,6 +125,7 @@ class Errands:
         self._waiting: deque[Wish] = deque()
         self._introductions: dict[PeerId, int] = {}
         self.has_joined = False
+        self.finished_count = 0
 
     def __len__(self) -> int:
         return len(self._errands)
@@ -417,6 +418,7 @@ class Errands:
 
     def _end(self, number: int, now: Now) -> list[DiscoveryEffect]:
         del self._errands[number]
+        self.finished_count += 1
         return self.begin(self._waiting.popleft(), now) if self._waiting else []
 
 

@@ -123,6 +123,11 @@ class Discovery:
         times = [time for time in timers if time is not None]
         return MonotonicUs(min(times)) if times else None
 
+    @property
+    def finished_count(self) -> int:
+        """Lookups, reads and publications that came to their end."""
+        return self._errands.finished_count
+
     def handle(self, event: DiscoveryEvent, now: Now) -> list[DiscoveryEffect]:
         """Takes one event and gives the effects in their order."""
         self._start_timers(now)
