@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -16,7 +17,7 @@ class BoundedMap(Generic[K, V]):
 
     def __init__(self, count_max: int) -> None:
         self._count_max = count_max
-        self._entries: dict[K, V] = {}
+        self._entries: OrderedDict[K, V] = OrderedDict()
 
     def __contains__(self, key: K) -> bool:
         return key in self._entries
@@ -31,12 +32,16 @@ class BoundedMap(Generic[K, V]):
     def put(self, key: K, value: V) -> None:
         """Remembers a value; an entry that was there keeps its age."""
         if key not in self._entries and len(self._entries) >= self._count_max:
-            del self._entries[next(iter(self._entries))]
+            self._entries.popitem(last=False)
         self._entries[key] = value
 
     def pop(self, key: K) -> V | None:
         """Forgets an entry and gives what it was."""
         return self._entries.pop(key, None)
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self._entries.clear()
 
     def items(self) -> list[tuple[K, V]]:
         """Every entry, oldest first."""

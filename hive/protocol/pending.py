@@ -4,32 +4,44 @@ Ingress must see what it admitted a moment ago, before the disk has it, and must
 what was cut a moment ago. A write that became durable lifts its own entries and no others: the
 driver keeps several writes in flight. A failed store drops the overlay: everything decided since
 is judged again when it is sent again; cuts stay until they are durable.
+
+Beside the overlay stand two bounded memories of what the disk would say, so that it need not be
+asked: the heads of chains, and the ids that are held whole, body and all. Whatever takes deltas
+away (a failed store, a cut) clears them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from hive.memory.delta import Delta
 from hive.memory.log import Head, Held, State, head_after
+from hive.protocol.bounded import BoundedMap
 from hive.protocol.machine import Token
 from hive.protocol.ports import StoreReader
 from hive.wire.ids import DeltaId, Digest
+
+HEADS_KNOWN_MAX: Final = 4_096
+"""Heads of chains remembered, some 500 B each."""
 
 
 @dataclass(slots=True)
 class _Entry:
     delta: Delta
     state: State
+    head: Head
     token: Token | None = None
 
 
 class PendingStore:
     """A store reader's answers with undecided writes laid over them."""
 
-    def __init__(self, reader: StoreReader) -> None:
+    def __init__(self, reader: StoreReader, whole_count_max: int = 65_536) -> None:
         self._reader = reader
+        self._known_heads: BoundedMap[Digest, Head] = BoundedMap(HEADS_KNOWN_MAX)
+        self._whole: BoundedMap[DeltaId, None] = BoundedMap(whole_count_max)
         self._deltas: dict[DeltaId, _Entry] = {}
         self._heads: dict[Digest, Head] = {}
         self._positions: dict[tuple[Digest, int], DeltaId] = {}
@@ -43,7 +55,9 @@ class PendingStore:
         """Lays an admitted delta over the store; at the end of its chain it becomes the head."""
         head = head_after(delta)
         known = self.head(head.chain)
-        self._deltas[delta.id] = _Entry(delta, state)
+        self._deltas[delta.id] = _Entry(delta, state, head)
+        if state is State.LIVE and delta.body:
+            self._whole.put(delta.id, None)
         self._positions[head.chain, head.sequence] = delta.id
         if known is None or head.sequence > known.sequence:
             self._heads[head.chain] = head
@@ -60,6 +74,7 @@ class PendingStore:
             entry = self._deltas.get(delta)
             if entry is not None and entry.token == token:
                 self._lift(delta)
+                self._remember(entry.head)
         chains = self._cutting.pop(token, ())
         outstanding = {chain: None for others in self._cutting.values() for chain in others}
         for chain in chains:
@@ -70,12 +85,21 @@ class PendingStore:
         entry = self._deltas.pop(delta, None)
         if entry is None:
             return
-        header = entry.delta.header
-        chain = header.chain
-        self._positions.pop((chain, header.sequence), None)
+        chain = entry.head.chain
+        self._positions.pop((chain, entry.head.sequence), None)
         head = self._heads.get(chain)
         if head is not None and head.delta == delta:
             del self._heads[chain]
+
+    def _remember(self, head: Head) -> None:
+        known = self._known_heads.get(head.chain)
+        if known is None or known.sequence < head.sequence:
+            self._known_heads.put(head.chain, head)
+
+    def _distrust(self) -> None:
+        """What was remembered may no longer be what the disk holds."""
+        self._known_heads.clear()
+        self._whole.clear()
 
     def withdraw(self, deltas: Sequence[DeltaId]) -> None:
         """Takes back deltas of one chain that were decided and will not be stored."""
@@ -84,6 +108,7 @@ class PendingStore:
             if entry is None:
                 continue
             self._lift(delta)
+            self._whole.pop(delta)
             before = self._deltas.get(DeltaId(entry.delta.header.previous))
             if before is not None:
                 self._heads.setdefault(entry.delta.header.chain, head_after(before.delta))
@@ -95,6 +120,7 @@ class PendingStore:
         self._heads.clear()
         self._positions.clear()
         self._flights.clear()
+        self._distrust()
 
     # Cuts.
 
@@ -107,6 +133,7 @@ class PendingStore:
         ]
         self.withdraw(sorted(above, key=lambda delta: self._deltas[delta].delta.header.sequence))
         self._cuts[chain] = min(last_sequence, self._cuts.get(chain, last_sequence))
+        self._distrust()
 
     def cutting(self, token: Token, chains: Iterable[Digest]) -> None:
         """Notes that the cuts of these chains are on their way to the disk."""
@@ -132,7 +159,13 @@ class PendingStore:
         laid_over = self._heads.get(chain)
         if laid_over is not None:
             return laid_over
-        head, last = self._reader.head(chain), self._cuts.get(chain)
+        last = self._cuts.get(chain)
+        known = self._known_heads.get(chain)
+        if known is not None and last is None:
+            return known
+        head = self._reader.head(chain)
+        if head is not None and last is None:
+            self._remember(head)
         if head is None or last is None or head.sequence <= last:
             return head
         held = self.at(chain, last)
@@ -145,6 +178,10 @@ class PendingStore:
         if laid_over is not None or sequence > self._cuts.get(chain, sequence):
             return laid_over
         return self._reader.at(chain, sequence)
+
+    def is_whole(self, delta: DeltaId) -> bool:
+        """Whether an id is known to be held with its body, or was until it was forgotten."""
+        return delta in self._whole
 
     def has(self, delta: DeltaId) -> bool:
         """Whether an id is held or decided."""
