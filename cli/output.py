@@ -102,14 +102,20 @@ def outline(data: Mapping[str, Any], depth: int = 0) -> str:
         label = "  " * depth + name.replace("_", " ")
         if isinstance(value, Mapping):
             lines += [f"{label}:", outline(value, depth + 1)] if value else [f"{label}: none"]
-        elif isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+        elif isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
             lines.append(f"{label}:")
-            lines += [outline({"-": item}, depth + 1) for item in value]
+            lines += [_item(item, depth + 1) for item in value]
         elif isinstance(value, list):
             lines.append(f"{label}: {', '.join(plain(str(item)) for item in value) or 'none'}")
         else:
             lines.append(f"{label}: {_value(value)}")
     return "\n".join(lines)
+
+
+def _item(item: Mapping[str, Any], depth: int) -> str:
+    """One of several mappings, its first line marked by a dash."""
+    text = outline(item, depth + 1)
+    return "  " * depth + "- " + text[2 * depth + 2 :]
 
 
 def _value(value: object) -> str:
