@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from hashlib import sha256
 from typing import Annotated, Final
 
 from hive.errors import MalformedFrame
@@ -164,15 +165,19 @@ class Delta:
         """The canonical envelope."""
         return encode((self.header_bytes, self.proof.to_plain(), self.body, self.receipt))
 
-    def signed_subject(self) -> tuple[str, Digest] | None:
-        """The label and digest its signature is over; None where the batch path does not fit."""
+    def signed_subject(self, root: Digest | None = None) -> tuple[str, Digest] | None:
+        """The label and digest its signature is over; None where the batch path does not fit.
+
+        `root` is where the path leads, for a caller that knows.
+        """
         header, proof = self.header, self.proof
         if proof.count == 0:
             return Header.LABEL, Digest(self.id)
         if proof.count < 2:
             return None
-        index = header.sequence - proof.first_sequence
-        root = merkle.root_from_proof(self.id, index, proof.count, proof.path)
+        if root is None:
+            index = header.sequence - proof.first_sequence
+            root = merkle.root_from_proof(self.id, index, proof.count, proof.path)
         if root is None:
             return None
         first, count = proof.first_sequence, proof.count
@@ -201,6 +206,13 @@ class Undecoded:
     plain_header: tuple[object, ...]
 
 
+def id_in_untrusted(untrusted: bytes) -> DeltaId:
+    """The id by the header in front of an envelope; of other bytes, the id of nothing."""
+    start = 4 if untrusted[1:2] == b"\xc5" else 3
+    end = start + int.from_bytes(untrusted[2:start])
+    return DeltaId(Digest(sha256(_ID_PREFIX + untrusted[start:end]).digest()))
+
+
 def decode_delta_typed(untrusted: bytes) -> Undecoded:
     """Step 1: types, arity and sizes of envelope and header, or `MalformedFrame`.
 
@@ -221,6 +233,7 @@ def decode_delta_typed(untrusted: bytes) -> Undecoded:
     return Undecoded(delta, envelope, plain_header)
 
 
+_ID_PREFIX: Final = Header.LABEL.encode() + b"\0"
 _OPEN_HEADER: Final = Fields((Text(32), Integer(), *Header.SHAPE.fields))
 
 

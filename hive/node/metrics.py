@@ -25,7 +25,7 @@ class Metrics:
         """Counts one piece of news."""
         match news:
             case events.RefusedNews():
-                self.refused[news.refusal.reason.code] += 1
+                self.refused[news.refusal.reason.code] += news.count
             case events.Admitted():
                 origin = "own" if news.sender is None else "peers"
                 self.counts[f"deltas_admitted_{origin}"] += len(news.deltas)

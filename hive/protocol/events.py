@@ -268,11 +268,12 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class RefusedNews:
-    """News: an arrival was refused, kept void, or waits."""
+    """News: arrivals were refused, kept void, or wait; `delta` is empty where they are many."""
 
     refusal: Refusal
     sender: PeerId | None
     delta: bytes
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ there is no setting that removes one. Tests compose other tuples to prove that e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -38,6 +38,7 @@ from hive.memory.delta import (
     Undecoded,
     commitment_of,
     decode_delta_typed,
+    id_in_untrusted,
     is_delta_canonical,
 )
 from hive.memory.log import Continuation, State, continuation
@@ -135,6 +136,9 @@ class Judgement:
     arrival: Arrival
     now: Now
     undecoded: Undecoded | None = None
+    delta: Delta = field(init=False)
+    """There from step 1 on, as is the header."""
+    header: Header = field(init=False)
     receipt: ReceiptProof | None = None
     leaf: Chain | None = None
     writer: Chain | None = None
@@ -149,18 +153,6 @@ class Judgement:
     def is_own(self) -> bool:
         """Whether this node admits the delta itself."""
         return self.arrival.sender is None
-
-    @property
-    def delta(self) -> Delta:
-        """The decoded delta; there from step 1 on."""
-        assert self.undecoded is not None
-        return self.undecoded.delta
-
-    @property
-    def header(self) -> Header:
-        """The decoded header; there from step 1 on."""
-        assert self.undecoded is not None
-        return self.undecoded.delta.header
 
     @property
     def admitted_at_ms(self) -> int:
@@ -186,12 +178,10 @@ class View:
     durability: DurabilityPort
     sessions: Callable[[PeerId], bool]
     writer_record: Callable[[], RecordId]
-    seen: BoundedMap[DeltaId, None] = field(init=False)
     proven: BoundedMap[tuple[RecordId, Digest, bytes], None] = field(init=False)
     refused_leaves: BoundedMap[tuple[PeerId, RecordId], None] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.seen = BoundedMap(self.config.seen_count_max)
         self.proven = BoundedMap(self.config.proven_count_max)
         self.refused_leaves = BoundedMap(self.config.refused_leaf_count_max)
 
@@ -241,9 +231,11 @@ def budget_lasts(judgement: Judgement, view: View) -> Verdict | None:
 
 def decodes(judgement: Judgement, view: View) -> Verdict | None:
     try:
-        judgement.undecoded = decode_delta_typed(judgement.arrival.untrusted)
-        if judgement.delta.receipt:
-            judgement.receipt = parse_receipt_untrusted(judgement.delta.receipt)
+        undecoded = decode_delta_typed(judgement.arrival.untrusted)
+        delta = undecoded.delta
+        judgement.undecoded, judgement.delta, judgement.header = undecoded, delta, delta.header
+        if delta.receipt:
+            judgement.receipt = parse_receipt_untrusted(delta.receipt)
     except MalformedFrame as error:
         return Refusal(refusals.MALFORMED, str(error))
     return None
@@ -273,8 +265,10 @@ def federation_is_ours(judgement: Judgement, view: View) -> Verdict | None:
 
 
 def is_new(judgement: Judgement, view: View) -> Verdict | None:
-    delta = judgement.delta
-    if delta.id not in view.seen and not view.store.has(delta.id):
+    """Chains have no holes, so nothing is held above the head of its own."""
+    delta, header = judgement.delta, judgement.header
+    head = view.store.head(header.chain)
+    if head is None or header.sequence > head.sequence:
         return None
     held = view.store.delta(delta.id)
     if held is None:
@@ -313,7 +307,10 @@ def leaf_covers(judgement: Judgement, view: View) -> Verdict | None:
     if leaf.kind not in ("agent", "session") or leaf.identity != header.author:
         return Refusal(refusals.NOT_COVERED, "the leaf is not a record of the author")
     action = ACTION_OF[header.kind]
-    if leaf.allows(action, header.namespace, writer.region, judgement.admitted_at_ms):
+    if any(
+        capability.allows(action, header.namespace, writer.region, judgement.admitted_at_ms)
+        for capability in leaf.capabilities
+    ):
         return None
     return Refusal(refusals.NOT_COVERED, f"{leaf.name} in {header.namespace}")
 
@@ -412,6 +409,8 @@ def is_fresh(judgement: Judgement, view: View) -> Verdict | None:
 
 def is_not_revoked(judgement: Judgement, view: View) -> Verdict | None:
     header = judgement.header
+    if not view.trust.revocation_index:
+        return None
     for chain in (judgement.leaf, judgement.writer):
         if chain is None:
             continue
@@ -476,8 +475,9 @@ def body_fits(judgement: Judgement, view: View) -> Verdict | None:
 def continues_log(judgement: Judgement, view: View) -> Verdict | None:
     delta = judgement.delta
     chain, sequence = delta.header.chain, delta.header.sequence
-    held_here = view.store.at(chain, sequence)
-    match continuation(delta, view.store.head(chain), held_here):
+    head = view.store.head(chain)
+    held_here = view.store.at(chain, sequence) if head and sequence <= head.sequence else None
+    match continuation(delta, head, held_here):
         case Continuation.NEXT:
             return None
         case Continuation.GAP:
@@ -551,7 +551,11 @@ STEPS: Final[tuple[Step, ...]] = (
 
 
 class Ingress:
-    """Runs the steps over judgements."""
+    """Runs the steps over judgements.
+
+    `sift` is steps 0 and 4 for what came before and is held whole: most of what gossip brings
+    again, told by one hash each.
+    """
 
     def __init__(self, view: View, steps: tuple[Step, ...]) -> None:
         self.view = view
@@ -559,6 +563,21 @@ class Ingress:
         self._concluding = tuple(s.run for s in steps if s.number >= FIRST_CONCLUDING_STEP)
         self._acknowledging = tuple(s.run for s in steps if s.number == LAST_STEP)
         self._repeated = tuple(s.run for s in steps if 5 <= s.number < FIRST_CONCLUDING_STEP)
+        self._sifts = any(step.run is is_new for step in steps)
+
+    def sift(self, arrivals: Sequence[Arrival], now: Now) -> tuple[Sequence[Arrival], int]:
+        """The arrivals of one sender that must be judged, and how many others were duplicates."""
+        sender = arrivals[0].sender
+        if not self._sifts or sender is None or not self.view.sessions(sender):
+            return arrivals, 0
+        is_whole = self.view.store.is_whole
+        fresh = [one for one in arrivals if not is_whole(id_in_untrusted(one.untrusted))]
+        size = sum(len(one.untrusted) for one in arrivals) - sum(
+            len(one.untrusted) for one in fresh
+        )
+        if not self.view.budgets.charge(sender, size, 0, now.monotonic_us):
+            return arrivals, 0
+        return fresh, len(arrivals) - len(fresh)
 
     def begin(self, arrival: Arrival, now: Now) -> tuple[Judgement, Verdict]:
         """Steps 0–9. `Passed` or `Voided`: what must be verified stands in the judgement."""
@@ -598,13 +617,22 @@ class Ingress:
     def _require_signatures(self, judgement: Judgement) -> None:
         """Step 10's signatures: the author's, and the receipt's where there is one."""
         leaf, writer = judgement.leaf, judgement.writer
-        subject = judgement.delta.signed_subject()
+        subject = judgement.delta.signed_subject(_root_by_receipt(judgement))
         if leaf is not None and subject is not None:
             signature = judgement.delta.proof.signature
             judgement.author_check = _check(leaf, *subject, signature)
         if judgement.receipt is not None and writer is not None:
             proof = judgement.receipt
             judgement.receipt_check = _check(writer, Receipt.LABEL, proof.subject, proof.signature)
+
+
+def _root_by_receipt(judgement: Judgement) -> Digest | None:
+    """The root of the receipt's tree, which covers the delta, where the author signed the same."""
+    found, proof = judgement.receipt, judgement.delta.proof
+    if found is None or found.receipt.count != proof.count or found.path != proof.path:
+        return None
+    is_same = found.index == judgement.header.sequence - proof.first_sequence
+    return Digest(found.receipt.root) if is_same else None
 
 
 def _check(chain: Chain, label: str, subject: Digest, signature: bytes) -> Check:

@@ -100,7 +100,12 @@ class Intake:
         if self._verifying_bytes > self.waiting.config.verifying_bytes_max:
             refusal = Refusal(refusals.OVER_BUDGET, "too much waits to be verified")
             return [DeltaRefused(refusal, arrivals[0].sender, b"")] if arrivals else []
-        return [*self._board(arrivals, now), *self._drain(now)]
+        fresh, known_count = self._ingress.sift(arrivals, now) if arrivals else (arrivals, 0)
+        outputs: list[Output] = []
+        if known_count:
+            refusal = Refusal(refusals.DUPLICATE)
+            outputs.append(DeltaRefused(refusal, arrivals[0].sender, b"", known_count))
+        return [*outputs, *self._board(fresh, now), *self._drain(now)]
 
     def _board(self, arrivals: Sequence[Arrival], now: Now) -> list[Output]:
         outputs: list[Output] = []
@@ -244,7 +249,6 @@ class Intake:
     def _admit(self, judgement: Judgement, verdict: Verdict, delta: Delta) -> list[Write]:
         state = State.LIVE if isinstance(verdict, Passed) else State.VOID
         self._view.store.admit(delta, state)
-        self._view.seen.put(delta.id, None)
         writes: list[Write] = [PutDelta(delta, state)]
         if state is State.LIVE and judgement.leaf is not None:
             writes += forgets_in(

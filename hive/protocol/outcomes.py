@@ -40,11 +40,12 @@ class DeltasAdmitted:
 
 @dataclass(frozen=True, slots=True)
 class DeltaRefused:
-    """One arrival was refused, kept void or set aside; `delta` is empty where undecoded."""
+    """Arrivals were refused, kept void or set aside; `delta` is empty where undecoded or many."""
 
     refusal: Refusal
     sender: PeerId | None
     delta: bytes
+    count: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -250,7 +250,7 @@ class Peer:
             own=own,
             trust=trust,
             reader=ports.reader,
-            pending=PendingStore(ports.reader),
+            pending=PendingStore(ports.reader, config.ingress.seen_count_max),
             freshness=Freshness(config.freshness, trust),
             quarantine=Quarantine(),
             budgets=Budgets(config.budget),
@@ -655,7 +655,7 @@ class Peer:
             case DeltasAdmitted():
                 return self._admitted(output, now)
             case DeltaRefused():
-                return [RefusedNews(output.refusal, output.sender, output.delta)]
+                return [RefusedNews(output.refusal, output.sender, output.delta, output.count)]
             case RecordsMissing():
                 if output.sender is None:
                     return []
