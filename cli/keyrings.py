@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hive.custody.file import FileKeyring, create_keyring
 from hive.custody.passphrase import from_unlock_file, make_unlock_file
-from hive.custody.signer import MissingKey
+from hive.custody.signer import MissingKey, MissingPassphrase
 from hive.node import clocks
 
 from .session import Session
@@ -18,7 +18,7 @@ def opened(session: Session, directory: Path) -> FileKeyring:
     if given is None:
         if not (directory / "keyring.mark").exists():
             raise MissingKey(f"{directory} is no keyring", hint="is it the right folder?")
-        raise MissingKey(
+        raise MissingPassphrase(
             f"the keyring in {directory} needs its passphrase",
             hint="answer the prompt, or name an open descriptor in HIVE_PASSPHRASE_FD",
         )

@@ -28,6 +28,10 @@ class WrongPassphrase(NotPermitted):
     """The passphrase does not open this keyring or backup; nothing was changed."""
 
 
+class MissingPassphrase(StateError):
+    """A sealed keyring, and nobody who says its passphrase."""
+
+
 class MissingKey(StateError):
     """No key has this name."""
 

@@ -92,9 +92,14 @@ async def _answer(api: Api, line: bytes) -> dict[str, Any]:
         return _failure(error)
 
 
+def _family(error: HiveError) -> str:
+    """The nearest class that every client knows."""
+    return next(c.__name__ for c in type(error).__mro__ if c.__module__ == HiveError.__module__)
+
+
 def _failure(error: HiveError) -> dict[str, Any]:
     plain: dict[str, Any] = {
-        "type": type(error).__name__,
+        "type": _family(error),
         "message": str(error),
         "hint": error.hint,
     }

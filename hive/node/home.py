@@ -14,7 +14,7 @@ from typing import Final
 
 from hive.custody.file import FileKeyring, create_keyring
 from hive.custody.passphrase import Passphrase, from_unlock_file, make_unlock_file
-from hive.custody.signer import HeldKey
+from hive.custody.signer import HeldKey, MissingPassphrase
 from hive.errors import ConfigError, StateError, StoreError
 from hive.memory.namespaces import GRAMMAR_HINT, is_namespace
 from hive.node import clocks, config
@@ -88,7 +88,7 @@ class Home:
         """The keyring; without a passphrase the unlock file beside the keys serves."""
         found = passphrase or from_unlock_file(self.keys)
         if found is None:
-            raise StateError(
+            raise MissingPassphrase(
                 "the keyring needs its passphrase",
                 hint="answer the prompt, or name an open descriptor in HIVE_PASSPHRASE_FD",
             )

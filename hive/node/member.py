@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hive.custody.file import FileKeyring
 from hive.custody.passphrase import Passphrase, from_unlock_file
-from hive.errors import StateError
+from hive.custody.signer import MissingPassphrase
 from hive.node import clocks
 from hive.node.cards import ISSUER_KEY
 from hive.node.config import NodeConfig
@@ -38,7 +38,7 @@ def open_founder(founder: Path, passphrase: Passphrase | None) -> FileKeyring:
     """The founder's keyring; without a passphrase its unlock file serves."""
     found = passphrase or from_unlock_file(founder)
     if found is None:
-        raise StateError(
+        raise MissingPassphrase(
             "the founder's keyring needs its passphrase",
             hint="answer the prompt, or name an open descriptor in HIVE_PASSPHRASE_FD",
         )
