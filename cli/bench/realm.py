@@ -163,6 +163,11 @@ class Scribe:
             residency=(),
         )
         self._head: Head | None = None
+        self._first = 0
+
+    def begin_at(self, number: int) -> None:
+        """Numbers the next texts from here on: other texts, other deltas."""
+        self._first = number
 
     def write(self, count: int, together: int) -> Iterator[Delta]:
         """`together` deltas to an author's signature, up to 64 to a receipt."""
@@ -175,7 +180,8 @@ class Scribe:
 
     def _sign(self, count: int) -> tuple[Delta, ...]:
         start = self._head.sequence if self._head else 0
-        drafts = [memory(start + number, self._agent) for number in range(count)]
+        first = self._first + start
+        drafts = [memory(first + number, self._agent) for number in range(count)]
         unsigned = compose(self._pen, drafts, self._head, Hlc(0), WALL_US)
         deltas = attach(unsigned, key(self._agent).sign(unsigned.label, unsigned.subject))
         self._head = head_after(deltas[-1])

@@ -65,6 +65,7 @@ class Station:
     def __init__(
         self, realm: Realm, name: str, directory: Path, agents: Sequence[str] = (), threads: int = 0
     ) -> None:
+        self.realm = realm
         self.store = LmdbStore(directory / name)
         self.ring = Ring(key(each) for each in (name, *agents))
         self.sent: list[bytes] = []
@@ -110,9 +111,13 @@ class Station:
         self.settle()
         self.sent.clear()
 
+    def post(self, event: ev.Event) -> None:
+        """Queues an event; `run` and `settle` take it."""
+        self._events.append(event)
+
     def ask(self, command: Command) -> None:
-        """Puts a command; `run` carries it out."""
-        self._events.append(ev.Asked(ev.RequestId(1), command))
+        """Puts a command."""
+        self.post(ev.Asked(ev.RequestId(1), command))
 
     def frame(self, sender: PeerId, payload: bytes) -> None:
         """One frame from a stream, carried out as far as it goes without waiting."""
