@@ -14,7 +14,7 @@ from ..views import emit_made
 INVITE_BYTES_MAX = 65_536
 
 
-@command("join", example="hive join berlin.invite --home /srv/hive --listen 192.0.2.7:7440")
+@command("join", example="hive join berlin.invite --home hive-berlin --listen 192.0.2.7:7440")
 @click.argument("invite", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
 @click.option("--name", type=NAMESPACE, help="The node's; the invite's otherwise.")
 @click.option("--listen", type=ADDRESS, default="127.0.0.1:7440", show_default=True)

@@ -15,9 +15,18 @@ from click.testing import CliRunner
 from cli.command import HiveCommand
 from cli.main import SECTIONS, main
 from cli.output import EXIT_CODES, exit_code_of
-from hive import errors
 from hive.custody.signer import MissingKey, WrongPassphrase
-from hive.errors import HiveError
+from hive.errors import (
+    ConfigError,
+    DeltaTooLarge,
+    HiveError,
+    MalformedFrame,
+    NotPermitted,
+    Refused,
+    StateError,
+    StoreError,
+    TransportError,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -97,14 +106,14 @@ def test_the_exit_codes_are_those_of_the_readme() -> None:
 @pytest.mark.parametrize(
     ("error", "code"),
     [
-        (errors.StateError("x"), 1),
-        (errors.MalformedFrame("x"), 1),
-        (errors.ConfigError("x"), 2),
-        (errors.DeltaTooLarge("x"), 2),
-        (errors.Refused("bad_signature", 10), 3),
-        (errors.NotPermitted("x"), 3),
-        (errors.TransportError("x"), 4),
-        (errors.StoreError("x"), 5),
+        (StateError("x"), 1),
+        (MalformedFrame("x"), 1),
+        (ConfigError("x"), 2),
+        (DeltaTooLarge("x"), 2),
+        (Refused("bad_signature", 10), 3),
+        (NotPermitted("x"), 3),
+        (TransportError("x"), 4),
+        (StoreError("x"), 5),
         (WrongPassphrase("x"), 6),
         (MissingKey("x"), 6),
     ],
