@@ -10,10 +10,10 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from hive.errors import HiveError
 from hive.law.durability import LocalDurability
 from hive.law.epochs import OneEpoch
 from hive.law.rules import CapabilityRules
-from hive.errors import HiveError
 from hive.memory.authoring import Draft
 from hive.memory.bodies import ForgetBody, MemoryBody, parse_body_untrusted, searchable_text
 from hive.memory.delta import Kind
@@ -25,7 +25,8 @@ from hive.protocol.discovery.contact import Address
 from hive.protocol.discovery.records import PeerRecord, SignedRecord
 from hive.protocol.ingress import STEPS, Step
 from hive.protocol.machine import SignatureMade, Ticked, Verified, Verify
-from hive.protocol.peer import Peer, PeerConfig, PeerPorts
+from hive.protocol.peer import Peer
+from hive.protocol.peer_config import PeerConfig, PeerPorts
 from hive.protocol.reconciliation.digests import replica_digest
 from hive.store.memory_store import MemoryStore
 from hive.trust.envelope import Signed
@@ -33,8 +34,7 @@ from hive.trust.keys import PublicKey, SigningKey, verify
 from hive.trust.records import AgentRecord, NodeRecord
 from hive.wire.clock import MILLISECOND_US, MonotonicUs, Now, WallUs
 from hive.wire.ids import DeltaId, Digest, Inception, PeerId, peer_id
-
-from peer_federation import NOW_MS, Federation, key
+from tests.protocol.peer.peer_federation import NOW_MS, Federation, key
 
 LATENCY_US = 5 * MILLISECOND_US
 
@@ -228,7 +228,7 @@ class World:
                 self._put(0, own, ev.Searched(effect.request, _search(node, effect), True))
             case ev.Reply():
                 node.answers[effect.request] = effect.answer
-            case ev.RefuseContact() | ev.IssuersChanged() | ev.Renew() | ev.Store():
+            case ev.RefuseContact() | ev.IssuersChanged() | ev.Store():
                 pass
             case _:
                 node.news.append(effect)
@@ -335,9 +335,7 @@ class World:
     def digests(self) -> list[bytes]:
         """The replica digest of every node that is up."""
         names = sorted({ns for node in self.nodes.values() for ns in node.store.namespaces()})
-        return [
-            replica_digest(node.store, names) for node in self.nodes.values() if node.is_up
-        ]
+        return [replica_digest(node.store, names) for node in self.nodes.values() if node.is_up]
 
 
 def _salt(text: str) -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hive.memory.log import State
 from hive.protocol import events as ev
 from hive.protocol.commands import Authored, Declined, Recalled
-from peer_federation import found
-from peer_world import World
+from tests.protocol.peer.peer_federation import found
+from tests.protocol.peer.peer_world import World
 
 
 def three_orgs() -> tuple[World, list, list]:
@@ -63,8 +63,7 @@ def test_a_partition_heals_to_identical_digests():
     world.run(60)
     assert len(set(world.digests())) == 1
     assert all(
-        node.store.heads("commons/notes") == nodes[0].store.heads("commons/notes")
-        for node in nodes
+        node.store.heads("commons/notes") == nodes[0].store.heads("commons/notes") for node in nodes
     )
 
 
