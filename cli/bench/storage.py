@@ -12,7 +12,6 @@ signature. The *log* is what header, body, receipt and audit path take in pages 
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -67,7 +66,7 @@ class WriteRow:
     times_one_waiter: float
 
     @property
-    def is_goal_met(self) -> bool:
+    def goal_met(self) -> bool:
         """One waiter against fdatasync, many waiters against one."""
         if self.waiters == 1:
             return self.per_second >= ONE_WAITER_GOAL * self.fdatasync_per_second
@@ -95,7 +94,7 @@ class BytesRow:
         return self.all_bytes / self.own_bytes
 
     @property
-    def is_goal_met(self) -> bool:
+    def goal_met(self) -> bool:
         """Both ratios within their goals."""
         return self.log_ratio <= LOG_GOAL and self.all_ratio <= ALL_GOAL
 
@@ -108,23 +107,20 @@ class StorageReport:
     sizes: tuple[BytesRow, ...]
 
     @property
-    def is_goal_met(self) -> bool:
+    def goal_met(self) -> bool:
         """Whether every row reaches its goal."""
-        return all(row.is_goal_met for row in self.writes) and all(
-            row.is_goal_met for row in self.sizes
-        )
+        return all(row.goal_met for row in self.writes) and all(row.goal_met for row in self.sizes)
 
-    def to_json(self) -> str:
+    def as_dict(self) -> dict[str, object]:
         """Plain values and ratios."""
         sizes = [
             {**asdict(row), "log_ratio": row.log_ratio, "all_ratio": row.all_ratio}
             for row in self.sizes
         ]
         writes = [asdict(row) for row in self.writes]
-        plain = {"writes": writes, "sizes": sizes, "is_goal_met": self.is_goal_met}
-        return json.dumps(plain, indent=2)
+        return {"writes": writes, "sizes": sizes, "goal_met": self.goal_met}
 
-    def to_text(self) -> str:
+    def text(self) -> str:
         """Two tables for people."""
         return "\n".join(
             (
@@ -151,7 +147,7 @@ def _write_line(row: WriteRow) -> str:
         f"{row.waiters:8}{row.per_second:9.0f}{row.p50_ms:9.2f}{row.p99_ms:9.2f}"
         f"{row.fdatasync_per_second:13.0f}{row.lmdb_per_second:13.0f}"
         f"{row.per_second / row.fdatasync_per_second:13.2f}{row.times_one_waiter:8.1f}"
-        f"  {goal}: {_verdict(row.is_goal_met)}"
+        f"  {goal}: {_verdict(row.goal_met)}"
     )
 
 
@@ -159,7 +155,7 @@ def _bytes_line(row: BytesRow) -> str:
     return (
         f"{row.deltas_per_signature:14}{row.own_bytes:7.0f}{row.log_bytes:7.0f}"
         f"{row.all_bytes:7.0f}{row.file_bytes:7.0f}{row.log_ratio:9.2f}{row.all_ratio:9.2f}"
-        f"  <= {LOG_GOAL}, <= {ALL_GOAL}: {_verdict(row.is_goal_met)}"
+        f"  <= {LOG_GOAL}, <= {ALL_GOAL}: {_verdict(row.goal_met)}"
     )
 
 

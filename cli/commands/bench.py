@@ -14,6 +14,7 @@ from ..output import FAILED
 from ..session import Session
 
 BENCHES: Final[dict[str, str]] = {
+    "ingest": "Measure ingress of single and batched deltas against the bare rate of verification.",
     "quality": "Measure how good recall is: known items in the standard library's docstrings.",
     "recall": "Measure recall at 10^5 memories against bare hnswlib, and restart against rebuild.",
     "storage": "Measure durable writes against bare fsync'd LMDB, and bytes on disk a memory.",
@@ -48,7 +49,8 @@ def _made(name: str, sentence: str) -> click.Command:
 
 
 def _arguments(measure: Callable[..., Any], settings: tuple[str, ...]) -> dict[str, int]:
-    known = inspect.signature(measure).parameters
+    parameters = inspect.signature(measure).parameters.values()
+    known = [each.name for each in parameters if isinstance(each.default, int)]
     found = {}
     for setting in settings:
         name, _, value = setting.partition("=")
