@@ -23,7 +23,12 @@ from hive.protocol.commands import AdmitRecords, Answer, Author, Command, Join, 
 from hive.protocol.core import OwnNode
 from hive.protocol.discovery.contact import Address
 from hive.protocol.discovery.records import PeerRecord, SignedRecord
-from hive.protocol.ingress import STEPS, Step
+from hive.protocol.ingress import (
+    STEPS,
+)
+from hive.protocol.judgement import (
+    Step,
+)
 from hive.protocol.machine import SignatureMade, Ticked, Verified, Verify
 from hive.protocol.peer import Peer
 from hive.protocol.peer_config import PeerConfig, PeerPorts
