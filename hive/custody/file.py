@@ -98,6 +98,12 @@ class FileKeyring:
         self._write(KeyEntry(name, entry.algorithm, entry.next_seed, entry.staged_seed, b""))
         return key_of(entry.algorithm, entry.next_seed).public
 
+    def supplant(self, name: str, seed: bytes, next_seed: bytes) -> PublicKey:
+        """A key and successor of their own in the place of those that a copy shares."""
+        entry = self._read(name)
+        self._write(KeyEntry(name, entry.algorithm, seed, next_seed, b""))
+        return key_of(entry.algorithm, seed).public
+
     def backup(
         self, path: Path, passphrase: bytes, cost: PassphraseCost = INTERACTIVE
     ) -> tuple[str, ...]:

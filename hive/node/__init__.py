@@ -3,6 +3,10 @@
 `clocks`       both clocks, read together; secret randomness
 `home`         a node's folder: configuration, keys, store, projections
 `config`       what an operator sets: default < file < environment < flag
+`identity`     who this node is: found in its store, renewed, told from a copy
+`rebirth`      a copied or restored store gets an identity of its own
+`book`         what transport asks of the trust state
+`presets`      bounds and intervals by the network that the operator names
 `signers`      the keys this node can sign with
 `workers`      batches of signatures checked in threads
 `projector`    feeds the store's tail to the recall projections
@@ -10,10 +14,16 @@
 `links`        streams to peers, each with a bounded outbox
 `driver`       performs a peer's effects: store, then send, then answer
 `desk`         enrolment, renewal and issuing where this node holds an issuer's key
+`paperwork`    what nodes and issuers say to each other
+`errands`      paperwork said by who has no leaf to show
+`upkeep`       own records renewed before they end
 `enrolment`    joining a federation with nothing but an invite
 `cards`        what an organisation says of itself before a ceremony, and its keys
 `ceremony`     founding a federation and enrolling an organisation, by files
 `founded`      a federation's file: root, organisations and issuers, verified when read
+`member`       the first node of an organisation in a founded federation
+`governance`   what an operator does to identities: invite, issue, rotate, revoke
+`reports`      what a node says of itself: status, peers, metrics, findings
 `views`        what users see of deltas, peers and the node's state
 `api`          the verbs that users call, one home for CLI, client and surfaces
 `control`      the verbs over a socket in the node's folder

@@ -187,7 +187,13 @@ class Driver:
         self.post(ev.Stored(effect.token))
         self.projector.wake()
         if erased and self._nursery is not None:
-            self._nursery.start_soon(self.projector.forget, erased)
+            self._nursery.start_soon(self._forget, erased)
+
+    async def _forget(self, rows: list[int]) -> None:
+        try:
+            await self.projector.forget(rows)
+        except HiveError as error:
+            self.log.write("error", "projection_not_saved", reason=str(error))
 
     def _rows_to_erase(self, writes: Sequence[Write]) -> list[int]:
         """Rows that these writes take out of recall, looked up before they are gone."""
@@ -284,9 +290,15 @@ class Driver:
         self.post(SignatureMade(effect.token, signature))
 
     async def _search(self, effect: ev.Search) -> None:
-        hits, is_exact = await self.projector.search(
-            effect.text, effect.namespaces, effect.count, effect.is_exact
-        )
+        try:
+            hits, is_exact = await self.projector.search(
+                effect.text, effect.namespaces, effect.count, effect.is_exact
+            )
+        except HiveError as error:
+            waiting = self._requests.get(effect.request)
+            if waiting is not None:
+                waiting.fail(error)
+            hits, is_exact = (), False
         self.post(ev.Searched(effect.request, hits, is_exact))
 
 
@@ -297,13 +309,20 @@ class _Waiting:
 
     def __init__(self) -> None:
         self._event = trio.Event()
-        self._answer: Answer | None = None
+        self._answer: Answer | HiveError | None = None
 
     def give(self, answer: Answer) -> None:
-        self._answer = answer
+        if self._answer is None:
+            self._answer = answer
+            self._event.set()
+
+    def fail(self, error: HiveError) -> None:
+        self._answer = error
         self._event.set()
 
     async def answer(self) -> Answer:
         await self._event.wait()
         assert self._answer is not None
+        if isinstance(self._answer, HiveError):
+            raise self._answer
         return self._answer

@@ -13,15 +13,19 @@ from typing import Final
 
 import trio
 
-from hive.custody.file import FileKeyring
+from hive.custody.file import MARK, FileKeyring
+from hive.custody.keyfile import read_private, write_private
 from hive.custody.passphrase import Passphrase
-from hive.errors import HiveError, NotPermitted, StateError, TransportError
+from hive.errors import MalformedFrame, NotPermitted, StateError, TransportError
 from hive.node import clocks
 from hive.node.config import NodeConfig
+from hive.node.errands import exchange
 from hive.node.home import (
+    DATAGRAM,
     NODE,
     Home,
     Made,
+    datagram_key,
     make_datagram_key,
     make_folder,
     make_pair,
@@ -29,9 +33,6 @@ from hive.node.home import (
 )
 from hive.node.paperwork import EnrolmentLetter, EnrolmentReply
 from hive.transport.addresses import parse_address
-from hive.transport.contexts import TlsContexts
-from hive.transport.stream_config import StreamConfig
-from hive.transport.streams import TlsStreams
 from hive.trust.envelope import parse_untrusted
 from hive.trust.invite import (
     EnrolmentAnswer,
@@ -46,22 +47,10 @@ from hive.trust.records import AgentRecord, NodeRecord
 from hive.trust.sealing import NONCE_BYTES
 from hive.trust.state import TrustConfig, TrustState
 from hive.trust.verdicts import Admitted
-from hive.wire.ids import FederationId
+from hive.wire.ids import DIGEST_BYTES, FederationId, digest
 
-BYTES_MAX: Final = 64 * 1024
-DEADLINE_S: Final = 20
-
-
-class _NobodyKnown:
-    """The book of a joiner: it knows no node and no issuer yet."""
-
-    def node(self, inception: object, record_id: object) -> None:
-        """Nobody."""
-        return
-
-    def issuer_anchors(self) -> tuple[bytes, ...]:
-        """None."""
-        return ()
+LETTER_FILE: Final = "join.letter"
+"""What was said with an invite, kept until it was answered."""
 
 
 def join(
@@ -80,13 +69,12 @@ def join(
     if invite.kind != "node":
         raise StateError("this invite is for an agent", hint="use `hive agent join` on a node")
     host, port = parse_address(listen)
-    keyring = make_folder(path, passphrase)
+    home = Home(path)
+    keyring = _keyring(home, passphrase)
     request = _node_request(invite, keyring, name, zone, cell)
-    sealed = seal_request(invite.secret, request, clocks.entropy(NONCE_BYTES))
-    reply = trio.run(_say, invite, sealed)
+    reply = trio.run(_say, invite, _letter(path / LETTER_FILE, invite, request))
     answer = _opened(invite, reply)
     records, federation = _verified(invite, answer)
-    home = Home(path)
     settings = NodeConfig(
         name=request.name,
         federation=federation.hex(),
@@ -96,8 +84,9 @@ def join(
         tls_port=port,
         bootstrap=invite.addresses,
     )
+    write_private(home.leaf, reply.leaf)
     settle(home, settings, records)
-    home.leaf.write_bytes(reply.leaf)
+    (path / LETTER_FILE).unlink()
     return Made(
         path=path,
         federation=settings.federation,
@@ -109,41 +98,58 @@ def join(
     )
 
 
+def _keyring(home: Home, passphrase: Passphrase | None) -> FileKeyring:
+    """A new folder's keyring, or that of a try which was never answered."""
+    is_begun = not home.exists and (home.keys / MARK).exists()
+    return home.open_keyring(passphrase) if is_begun else make_folder(home.path, passphrase)
+
+
+def _letter(path: Path, invite: Invite, request: EnrolmentRequest) -> bytes:
+    """The sealed request; the very same again where this invite was tried before.
+
+    An answer may have been lost on its way: another letter would be a second use.
+    """
+    mark = digest("hive/join", invite.secret)
+    kept = read_private(path) if path.exists() else b""
+    if kept[:DIGEST_BYTES] == mark:
+        return kept[DIGEST_BYTES:]
+    sealed = seal_request(invite.secret, request, clocks.entropy(NONCE_BYTES))
+    write_private(path, mark + sealed)
+    return sealed
+
+
 def _node_request(
     invite: Invite, keyring: FileKeyring, name: str, zone: str, cell: str
 ) -> EnrolmentRequest:
-    pair = make_pair(keyring, NODE)
+    if NODE not in keyring.names():
+        make_pair(keyring, NODE)
+    if DATAGRAM not in keyring.names():
+        make_datagram_key(keyring)
+    held = keyring.signer(NODE)
     return EnrolmentRequest(
         kind="node",
         name=name or invite.name,
-        key=pair.key.public,
-        next_key_digest=pair.next_key_digest,
-        datagram_key=make_datagram_key(keyring),
+        key=held.public,
+        next_key_digest=keyring.next_signer(NODE).public.digest,
+        datagram_key=datagram_key(keyring.signer(DATAGRAM)).public,
         region=invite.region,
         zone=zone,
         cell=cell,
         storage_backends=("lmdb",),
         custody_class=keyring.custody_class,
-        possession=prove_possession(invite.secret, pair.key),
+        possession=prove_possession(invite.secret, held.key),
     )
 
 
 async def _say(invite: Invite, sealed: bytes) -> EnrolmentReply:
     """Says the letter to the first address that answers."""
-    streams = TlsStreams(StreamConfig(), TlsContexts(None, ()), _NobodyKnown())
     failures = []
     for address in invite.addresses:
         try:
-            with trio.fail_after(DEADLINE_S):
-                stream = await streams.dial_unsafe_for_enrolment(parse_address(address))
-                await stream.send(EnrolmentLetter(sealed).to_body())
-                untrusted = await stream.receive()
-                await stream.abort()
-            if untrusted:
-                return EnrolmentReply.from_body_untrusted(untrusted)
-            failures.append(f"{address}: closed without an answer")
-        except (HiveError, trio.TooSlowError) as error:
-            failures.append(f"{address}: {error or 'no answer in time'}")
+            untrusted = await exchange(address, EnrolmentLetter(sealed).to_body())
+            return EnrolmentReply.from_body_untrusted(untrusted)
+        except (TransportError, MalformedFrame) as error:
+            failures.append(str(error))
     raise TransportError(
         f"no address of the invite answered ({'; '.join(failures)})",
         hint="is the inviting node up (`hive up`), and reachable from here?",

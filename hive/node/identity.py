@@ -9,7 +9,7 @@ know. Where this process holds the issuer's key it does both itself; else it ask
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 from hive.custody.file import FileKeyring
 from hive.custody.signer import HeldKey
@@ -37,7 +37,7 @@ from hive.protocol.discovery.records import PeerRecord, SignedRecord
 from hive.protocol.ports import PutMeta, StoreReader, Write
 from hive.store.backup import RESTORED
 from hive.trust.envelope import Signed, parse_untrusted
-from hive.trust.keys import SEED_BYTES, PublicKey
+from hive.trust.keys import SEED_BYTES, Ed25519Key, PublicKey
 from hive.trust.records import AgentRecord, NodeRecord
 from hive.trust.sealing import DatagramKey
 from hive.wire.ids import Digest, Inception, RecordId, peer_id
@@ -65,14 +65,15 @@ def next_boot(reader: StoreReader) -> tuple[int, PutMeta]:
 def find(home: Home, reader: StoreReader, keyring: FileKeyring, boot: int) -> Identity:
     """The newest record of this node's key; raises `StateError` where there is none.
 
-    A record of the *next* key means that a rotation or rebirth was granted and this process
-    stopped before it was taken up: it is taken up now.
+    A record of the *next* key of the same identity means that a rotation was granted and this
+    process stopped before it was taken up: it is taken up now.
     """
+    newest = newest_record(reader, keyring.signer(NODE).public)
     upcoming = newest_record(reader, keyring.next_signer(NODE).public)
-    if upcoming is not None:
+    if newest and upcoming and upcoming.record.inception == newest.record.inception:
         keyring.stage(NODE, clocks.entropy(SEED_BYTES))
         keyring.promote(NODE)
-    newest = newest_record(reader, keyring.signer(NODE).public)
+        newest = upcoming
     if newest is None:
         raise StateError(
             f"{home.path} holds no record for its node key",
@@ -156,12 +157,35 @@ def agent_renewal(keyring: FileKeyring, name: str, record: RecordId) -> RenewalL
     return _letter(RENEW_AGENT, held, record, bytes(32), held.public, zero)
 
 
-def rebirth(keyring: FileKeyring, record: RecordId) -> RenewalLetter:
-    """Asks for a new identity under the next key, signed by the present one."""
-    held, fresh = keyring.signer(NODE), keyring.next_signer(NODE)
-    following = keyring.stage(NODE, clocks.entropy(SEED_BYTES)).digest
-    upcoming = DatagramKey(software_key(keyring.next_signer(DATAGRAM)).seed)
-    return _letter(REBIRTH, held, record, upcoming.public, fresh.public, following)
+@dataclass(frozen=True, slots=True)
+class FreshKeys:
+    """Keys for a new identity: nobody who has a copy of the keyring can know them."""
+
+    node: Ed25519Key
+    next_node: Ed25519Key
+    datagram: bytes
+    next_datagram: bytes
+
+    @classmethod
+    def draw(cls) -> Self:
+        """New ones."""
+        node, following, datagram, next_datagram = (clocks.entropy(SEED_BYTES) for _ in range(4))
+        return cls(Ed25519Key(node), Ed25519Key(following), datagram, next_datagram)
+
+    def replace_those_of(self, keyring: FileKeyring) -> None:
+        """Puts them in the place of the keys that the original has too."""
+        keyring.supplant(NODE, self.node.seed, self.next_node.seed)
+        keyring.supplant(DATAGRAM, self.datagram, self.next_datagram)
+
+
+def rebirth(keyring: FileKeyring, record: RecordId, fresh: FreshKeys) -> RenewalLetter:
+    """Asks for a new identity under a fresh key, signed by the present one.
+
+    Not under the next key: the original has that one too, and would take the record for its own.
+    """
+    public, following = fresh.node.public, fresh.next_node.public.digest
+    datagram = DatagramKey(fresh.datagram).public
+    return _letter(REBIRTH, keyring.signer(NODE), record, datagram, public, following)
 
 
 def _letter(

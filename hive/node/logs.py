@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import TextIO
@@ -34,7 +35,8 @@ class Log:
         if self._repeated:
             line["repeated_before"] = self._repeated
         self._last, self._repeated = (key, second), 0
-        print(json.dumps(line, default=str), file=self._stream, flush=True)
+        with contextlib.suppress(OSError):  # a full disk must not end the node that logs to it
+            print(json.dumps(line, default=str), file=self._stream, flush=True)
 
     def note(self, news: events.News) -> None:
         """The line that a piece of news deserves, if any."""

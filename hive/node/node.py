@@ -15,101 +15,65 @@ from typing import Final
 import trio
 
 from hive.custody.file import FileKeyring
+from hive.custody.keyfile import write_private
 from hive.custody.passphrase import Passphrase
-from hive.errors import HiveError, MalformedFrame
+from hive.errors import HiveError, MalformedFrame, StoreError
 from hive.law.durability import LocalDurability
 from hive.law.epochs import OneEpoch
 from hive.law.rules import CapabilityRules
 from hive.node import clocks
+from hive.node.book import Book
 from hive.node.config import NodeConfig
 from hive.node.datagrams import Datagrams
 from hive.node.desk import Desk
 from hive.node.driver import Driver
+from hive.node.errands import ask_for_renewal
 from hive.node.home import DATAGRAM, NODE, Home, datagram_key, software_key
 from hive.node.identity import (
     datagram_renewed,
     find,
+    is_copied,
     next_boot,
     peer_record,
-    settled_here,
 )
 from hive.node.links import Links
 from hive.node.logs import Log
 from hive.node.metrics import Metrics
 from hive.node.paperwork import EnrolmentLetter, RenewalLetter, RenewalReply
+from hive.node.presets import datagram_config, peer_config, stream_config
 from hive.node.projector import Projector
+from hive.node.rebirth import await_rebirth, be_reborn
 from hive.node.signers import Signers
 from hive.node.upkeep import CHECK_INTERVAL_S, Upkeep, records_of
 from hive.protocol.commands import AdmitRecords, Join, Leave
 from hive.protocol.core import OwnNode
-from hive.protocol.discovery.config import DiscoveryConfig
 from hive.protocol.discovery.contact import Address
-from hive.protocol.dissemination.push import PushConfig
-from hive.protocol.membership.config import SwimConfig
-from hive.protocol.peer import Peer, PeerConfig, PeerPorts
+from hive.protocol.peer import Peer
+from hive.protocol.peer_config import PeerPorts
 from hive.protocol.ports import PutMeta, Write
-from hive.protocol.reconciliation.config import ReconciliationConfig
 from hive.store.embedder import StaticEmbedder
 from hive.store.lmdb_store import LmdbStore
 from hive.store.projection import Projection
 from hive.transport.addresses import format_address, parse_address
 from hive.transport.contexts import TlsContexts
 from hive.transport.datagram import DatagramMachine
-from hive.transport.datagram_config import DatagramConfig
 from hive.transport.events import IdentityRenewed, OwnIdentity
 from hive.transport.frames import FrameStream
-from hive.transport.ports import KnownNode
-from hive.transport.stream_config import StreamConfig
 from hive.transport.streams import TlsStreams
 from hive.transport.udp import UdpCarrier
 from hive.trust.envelope import parse_untrusted
 from hive.trust.records import IssuerRecord, NodeRecord
-from hive.trust.state import TrustState
-from hive.trust.tls import issuer_anchor, leaf_pem, read_leaf_untrusted
-from hive.wire.ids import FederationId, Inception, RecordId, peer_id
+from hive.trust.tls import leaf_pem, verify_leaf
+from hive.wire.ids import FederationId, RecordId
 from hive.wire.randomness import Stream
 from hive.wire.schema import label_of_untrusted
 
 SEED_BYTES: Final = 32
 GOODBYE_S: Final = 1.5
+KIN_META: Final = "kin"
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long a busy thread keeps the interpreter; the default of 5 ms starves the disk writer."""
 EMBEDDED_ADDRESS: Final = Address("127.0.0.1", 1, 1)
-
-
-class Book:
-    """What transport asks: verified nodes and the issuers in force."""
-
-    def __init__(self, trust: TrustState) -> None:
-        self._trust = trust
-
-    def node(self, inception: Inception, record_id: RecordId) -> KnownNode | None:
-        """A verified, unrevoked node record that has not ended, with its issuer's key."""
-        chain = self._trust.chain_of(record_id)
-        signed = self._trust.signed(record_id)
-        if chain is None or signed is None or not isinstance(signed.record, NodeRecord):
-            return None
-        now_ms = clocks.read().wall_us // 1_000
-        if chain.identity != inception or not chain.is_valid_at(now_ms):
-            return None
-        issuer = self._trust.signed(RecordId(signed.record.issuer_record))
-        if self._trust.is_revoked(chain) or issuer is None:
-            return None
-        if not isinstance(issuer.record, IssuerRecord):
-            return None
-        return KnownNode(signed.record, issuer.record.key)
-
-    def issuer_anchors(self) -> tuple[bytes, ...]:
-        """The anchors of every issuer whose chain is valid now."""
-        now_ms = clocks.read().wall_us // 1_000
-        anchors = []
-        for signed in self._trust.records_of(IssuerRecord):
-            chain = self._trust.chain_of(signed.id)
-            if chain is None or not chain.is_valid_at(now_ms) or self._trust.is_revoked(chain):
-                continue
-            assert isinstance(signed.record, IssuerRecord)
-            anchors.append(issuer_anchor(signed.record))
-        return tuple(anchors)
 
 
 class Node:
@@ -139,22 +103,30 @@ class Node:
         self.peer.recover(clocks.read())
         self.desk = Desk(self.peer.core.trust, self.signers, store)
         self.upkeep = Upkeep(self.peer.core, self.desk, self.signers, keyring)
-        self.projector = Projector(store, Projection(home.recall, StaticEmbedder()))
+        self.projector = Projector(
+            store, Projection(home.recall, StaticEmbedder()), self._projection_failed
+        )
         self.driver = Driver(
             self.peer, store, self.signers, self.projector, metrics=self.metrics, log=log
         )
         self.contexts = TlsContexts(None, ())
-        self.streams = TlsStreams(_streams(settings), self.contexts, Book(self.peer.core.trust))
+        book = Book(self.peer.core.trust)
+        self.streams = TlsStreams(stream_config(settings), self.contexts, book)
         self.address: tuple[str, int] | None = None
         self.tls_address: tuple[str, int] | None = None
         self.stop = trio.Event()
+        self.is_reborn = False
+        self.nursery: trio.Nursery
         for notice in self.projector.projection.notices:
             log.write("warning", "projection_rebuilt", reason=notice)
+
+    def _projection_failed(self, reason: str) -> None:
+        self.log.write("error", "projection_not_saved", reason=reason)
 
     def _make_peer(self, own: OwnNode) -> Peer:
         held = self.keyring.signer(NODE)
         return Peer(
-            _peer_config(self.settings),
+            peer_config(self.settings),
             FederationId(bytes.fromhex(self.settings.federation)),
             own,
             peer_record(own, held, EMBEDDED_ADDRESS),
@@ -175,67 +147,69 @@ class Node:
         issued = self.upkeep.renew_issuer()
         if issued:
             await self.admit(issued)
-        letters = self.upkeep.due_letters()
-        if self.is_copy and self.desk.is_open:
-            letters = [self.upkeep.rebirth_letter(), *letters[1:]]
-        if not letters:
+        if self.is_copy:
             return
-        if self.desk.is_open:
-            for letter in letters:
-                await self.take_renewal(self.desk.renew(letter)[0], letter.kind)
-        else:
-            await self._ask_around(letters)
+        is_online = self.address is not None
+        letters = self.upkeep.due_letters(is_leaf_missing=is_online and not self._leaf())
+        for letter in letters:
+            if self.desk.is_open:
+                await self.take_renewal(self.desk.renew(letter)[0])
+            elif is_online:
+                await self._ask_kin(letter)
 
-    async def _ask_around(self, letters: Sequence[RenewalLetter]) -> None:
-        """Says the letters to every connected node of this organisation, until one answers."""
-        links = self.driver.links
-        if links is None:
-            return
+    async def _ask_kin(self, letter: RenewalLetter) -> None:
+        reply, heard = await ask_for_renewal(self.kin_addresses(), letter)
+        if reply is not None:
+            await self.take_renewal(reply)
+        else:
+            self.log.write("warning", "renewal_unanswered", kind=letter.kind, reason=heard)
+
+    def kin_addresses(self) -> list[str]:
+        """Where nodes of this organisation answer streams; where they were last, and bootstrap."""
+        kept = self.store.meta(KIN_META) or b""
+        remembered = kept.decode("utf-8", "replace").splitlines()
+        found = dict.fromkeys((*self._kin(), *remembered, *self.settings.bootstrap))
+        own = format_address(self.tls_address) if self.tls_address else ""
+        return [address for address in found if address != own]
+
+    def _kin(self) -> list[str]:
         own = self.peer.core.own
-        for known in (each for _, each in self.peer.introductions.known.items()):
-            if known.chain.org == own.org and known.peer in links.peers:
-                for letter in letters:
-                    links.send(known.peer, letter.to_body())
+        return [
+            format_address((each.endpoint.host, each.record.addresses[0].tls_port))
+            for _, each in self.peer.introductions.known.items()
+            if each.record is not None and each.chain.org == own.org
+        ]
 
     async def admit(self, envelopes: Sequence[bytes]) -> tuple[str, ...]:
         """Takes records through the peer's door; one outcome each."""
         answer = await self.driver.ask(AdmitRecords(tuple(envelopes)))
         return getattr(answer, "outcomes", ())
 
-    async def take_renewal(self, reply: RenewalReply, kind: str = "") -> None:
+    async def take_renewal(self, reply: RenewalReply) -> None:
         """Takes up new records of this node: datagram key, identity, TLS leaf."""
         if reply.refusal:
             self.log.write("warning", "renewal_refused", reason=reply.refusal)
             return
         await self.admit(records_of([reply]))
-        record = parse_untrusted(reply.records[-1]).record if reply.records else None
-        if not isinstance(record, NodeRecord):
+        signed = parse_untrusted(reply.records[-1]) if reply.records else None
+        if signed is None or signed.id != self.peer.core.own.record:
             return
-        if record.key == self.keyring.next_signer(NODE).public:
-            await self._be_reborn(record)
-        if record.key != self.keyring.signer(NODE).public:
-            return
-        datagram_renewed(self.keyring, record)
+        assert isinstance(signed.record, NodeRecord)
+        datagram_renewed(self.keyring, signed.record)
         self.signers.refresh()
-        if reply.leaf:
-            await trio.Path(self.home.leaf).write_bytes(reply.leaf)
+        if self.is_own_leaf(reply.leaf):
+            write_private(self.home.leaf, reply.leaf)
         self.present_identity()
 
-    async def _be_reborn(self, record: NodeRecord) -> None:
-        """A new identity: logs begin anew, the old ones stay as they are."""
-        self.keyring.stage(NODE, clocks.entropy(SEED_BYTES))
-        self.keyring.promote(NODE)
-        self.signers.refresh()
-        self.store.apply(list(settled_here(self.home)))
-        self.is_copy = False
-        record_id = RecordId(record.id_of(record.to_body()))
-        own = self.peer.core.own
-        own.inception, own.key = Inception(record.inception), record.key
-        own.record = record_id
-        own.peer = peer_id(own.inception, own.org)
-        self.log.write("warning", "new_identity", reason="the store is a copy or was restored")
-        if self.address is not None:
-            self.stop.set()
+    def is_own_leaf(self, untrusted_der: bytes) -> bool:
+        """Whether a TLS leaf is the one of this node's newest record, by its issuer."""
+        signed = self.peer.core.trust.signed(self.peer.core.own.record)
+        if signed is None or not isinstance(signed.record, NodeRecord):
+            return False
+        issuer = self.peer.core.trust.signed(RecordId(signed.record.issuer_record))
+        if issuer is None or not isinstance(issuer.record, IssuerRecord):
+            return False
+        return verify_leaf(untrusted_der, signed.record, issuer.record.key)
 
     def present_identity(self) -> None:
         """Shows the newest record, leaf and issuers from the next contact on."""
@@ -249,17 +223,19 @@ class Node:
 
     def _leaf(self) -> bytes:
         """The kept leaf where it is the newest record's; an issuer makes its own."""
-        own = self.peer.core.own
-        if self.home.leaf.exists():
-            der = self.home.leaf.read_bytes()
-            try:
-                if read_leaf_untrusted(der).node_record_id == own.record:
-                    return der
-            except MalformedFrame:
-                self.log.write("warning", "leaf_damaged", reason=str(self.home.leaf))
-        made = self.desk.leaf_for(own.record)
-        if made:
-            self.home.leaf.write_bytes(made)
+        path = self.home.leaf
+        try:
+            der = path.read_bytes() if path.exists() else b""
+            if self.is_own_leaf(der):
+                return der
+            if der:
+                self.log.write("warning", "leaf_unusable", reason=f"{path} is not our record's")
+            made = self.desk.leaf_for(self.peer.core.own.record)
+            if made:
+                write_private(path, made)
+        except (OSError, StoreError) as error:
+            self.log.write("error", "leaf_not_kept", reason=str(error))
+            made = self.desk.leaf_for(self.peer.core.own.record)
         return made
 
     def _own_identity(self) -> OwnIdentity:
@@ -271,11 +247,19 @@ class Node:
     # Network.
 
     async def serve(self, *, task_status: trio.TaskStatus[None]) -> None:
-        """Opens both ports and carries the peer's traffic until cancelled."""
+        """Opens both ports and carries the peer's traffic until cancelled.
+
+        A copy without an identity of its own stays off the network: there it would be taken for
+        the original.
+        """
+        if self.is_copy:
+            task_status.started()
+            await await_rebirth(self)
+            return
         carrier = UdpCarrier((self.settings.listen, self.settings.udp_port))
         try:
             stream = Stream(clocks.entropy(SEED_BYTES), "datagrams", self.peer.core.own.peer)
-            machine = DatagramMachine(_datagrams(self.settings), self._own_identity(), stream)
+            machine = DatagramMachine(datagram_config(self.settings), self._own_identity(), stream)
             datagrams = Datagrams(machine, carrier, self.driver.post)
             links = Links(self.streams, self.driver.post, self.driver.has_room, self._at_desk)
             self.present_identity()
@@ -327,21 +311,25 @@ class Node:
         text = kept.decode("utf-8", "replace") if kept else ""
         return [parse_address(line) for line in text.splitlines() if line]
 
-    def remember_peers(self) -> Write:
-        """The addresses of complete contacts, for the next start."""
+    def remember_peers(self) -> list[Write]:
+        """The addresses of complete contacts and of our own organisation, for the next start."""
         known = self.peer.introductions.known.items()
         lines = [
             format_address((each.endpoint.host, each.endpoint.port))
             for _, each in known
             if each.record is not None
         ]
-        return PutMeta("peers", "\n".join(lines[:64]).encode())
+        kin = dict.fromkeys((*self._kin(), *self.kin_addresses()))
+        return [
+            PutMeta("peers", "\n".join(lines[:64]).encode()),
+            PutMeta(KIN_META, "\n".join(list(kin)[:64]).encode()),
+        ]
 
     async def _keep_up(self) -> None:
         while True:
             try:
                 await self.renew_what_is_due()
-                self.store.submit([self.remember_peers()], lambda error: None)
+                self.store.submit(self.remember_peers(), lambda error: None)
             except HiveError as error:
                 self.log.write("warning", "upkeep_failed", reason=str(error), hint=error.hint)
             await trio.sleep(CHECK_INTERVAL_S)
@@ -349,7 +337,9 @@ class Node:
     # The desk on streams.
 
     async def _at_desk(self, stream: FrameStream, untrusted: bytes) -> bool:
-        """Serves paperwork; True where the frame was paperwork (or the stream is anonymous)."""
+        """Serves paperwork, which only anonymous streams bring; True where the frame was some."""
+        if not stream.is_anonymous:
+            return False
         label = label_of_untrusted(untrusted)
         try:
             if label == EnrolmentLetter.LABEL:
@@ -360,9 +350,6 @@ class Node:
                 if record:
                     await self.admit([record])
                 await stream.send(reply.to_body())
-                return True
-            if label == RenewalReply.LABEL and not stream.is_anonymous:
-                await self.take_renewal(RenewalReply.from_body_untrusted(untrusted))
                 return True
         except MalformedFrame as error:
             self.log.write("info", "paperwork_malformed", reason=str(error))
@@ -381,26 +368,6 @@ class Node:
         await stream.send(reply.to_body())
 
 
-def _peer_config(settings: NodeConfig) -> PeerConfig:
-    if settings.network == "lan":
-        return PeerConfig()
-    return PeerConfig(
-        membership=SwimConfig.for_internet(),
-        discovery=DiscoveryConfig.for_internet(),
-        push=PushConfig.for_internet(),
-        reconciliation=ReconciliationConfig.for_internet(),
-    )
-
-
-def _streams(settings: NodeConfig) -> StreamConfig:
-    return StreamConfig.for_lan() if settings.network == "lan" else StreamConfig.for_internet()
-
-
-def _datagrams(settings: NodeConfig) -> DatagramConfig:
-    is_lan = settings.network == "lan"
-    return DatagramConfig.for_lan() if is_lan else DatagramConfig.for_internet()
-
-
 @asynccontextmanager
 async def running(
     home: Home,
@@ -415,28 +382,41 @@ async def running(
     keyring = await trio.to_thread.run_sync(home.open_keyring, passphrase)
     store = await trio.to_thread.run_sync(home.open_store, settings)
     try:
-        node = Node(home, settings, keyring, store, log)
-        async with trio.open_nursery() as nursery:
-            await nursery.start(node.driver.run)
+        if is_copied(home, store):
+            async with _driven(Node(home, settings, keyring, store, log)) as copy:
+                await copy.renew_what_is_due()
+                await be_reborn(copy, is_online=is_online)
+        async with _driven(Node(home, settings, keyring, store, log)) as node:
             await node.projector.forget_erased()
             await node.renew_what_is_due()
             if is_online:
-                await nursery.start(node.serve)
+                await node.nursery.start(node.serve)
             try:
                 yield node
             finally:
                 with trio.CancelScope(shield=True):
                     await _say_goodbye(node, is_online)
-                nursery.cancel_scope.cancel()
-        with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(node.projector.projection.close)
     finally:
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(store.close)
 
 
+@asynccontextmanager
+async def _driven(node: Node) -> AsyncIterator[Node]:
+    """A node whose peer is being driven; its projections are saved at the end."""
+    try:
+        async with trio.open_nursery() as nursery:
+            node.nursery = nursery
+            await nursery.start(node.driver.run)
+            yield node
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(node.projector.close)
+
+
 async def _say_goodbye(node: Node, is_online: bool) -> None:
-    if is_online:
+    if is_online and len(node.peer.introductions.known):
         with trio.move_on_after(GOODBYE_S):
             await node.driver.ask(Leave())
             await trio.sleep(GOODBYE_S / 2)
@@ -452,16 +432,25 @@ async def up(
 ) -> None:
     """The daemon: runs until SIGTERM, SIGINT or the `stop` verb."""
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    told = ready
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        async with (
-            running(home, settings, passphrase, is_online=True) as node,
-            trio.open_nursery() as nursery,
-        ):
-            await nursery.start(control, node)
-            nursery.start_soon(_stop_on_signal, signals, node)
-            ready(node)
-            await node.stop.wait()
-            nursery.cancel_scope.cancel()
+        while True:
+            async with (
+                running(home, settings, passphrase, is_online=True) as node,
+                trio.open_nursery() as nursery,
+            ):
+                await nursery.start(control, node)
+                nursery.start_soon(_stop_on_signal, signals, node)
+                told(node)
+                await node.stop.wait()
+                nursery.cancel_scope.cancel()
+            if not node.is_reborn:
+                return
+            told = _tell_nobody
+
+
+def _tell_nobody(node: Node) -> None:
+    """Who waited for the first start knows already."""
 
 
 async def _stop_on_signal(signals: AsyncIterator[int], node: Node) -> None:

@@ -6,11 +6,12 @@ with a short tail, so what was acknowledged a moment ago is found.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import trio
 
-from hive.errors import MalformedFrame
+from hive.errors import MalformedFrame, StoreError
 from hive.memory.bodies import parse_body_untrusted, searchable_text
 from hive.memory.log import Held, State
 from hive.protocol.ports import Row, StoreReader
@@ -18,14 +19,23 @@ from hive.store.projection import Entry, Projection
 from hive.wire.ids import DeltaId
 
 FEED_ROWS: Final = 256
+RETRY_S: Final = 2
+"""Between two tries to put on disk what it did not take."""
 SAVE_AFTER_ROWS: Final = 5_000
 
 
 class Projector:
     """One projection and how far it has followed the store."""
 
-    def __init__(self, reader: StoreReader, projection: Projection) -> None:
+    def __init__(
+        self,
+        reader: StoreReader,
+        projection: Projection,
+        failed: Callable[[str], None] = lambda reason: None,
+    ) -> None:
         self._reader = reader
+        self._failed = failed
+        self._unforgotten: list[int] = []
         self.projection = projection
         self._row = Row(projection.last_row)
         self._erased_row = Row(0)
@@ -37,10 +47,16 @@ class Projector:
         self._wake.set()
 
     async def run(self) -> None:
-        """Follows the store until cancelled."""
+        """Follows the store until cancelled; what a full disk refused is tried again."""
         while True:
             self._wake = trio.Event()
-            await self.catch_up()
+            try:
+                await self.forget([])
+                await self.catch_up()
+            except (OSError, StoreError) as error:
+                self._failed(str(error))
+                await trio.sleep(RETRY_S)
+                continue
             await self._wake.wait()
 
     async def catch_up(self) -> None:
@@ -62,9 +78,24 @@ class Projector:
         self._row = Row(held[-1].row)
 
     async def forget(self, rows: list[int]) -> None:
-        """Takes erased rows out of every index."""
-        if rows:
-            await trio.to_thread.run_sync(self.projection.forget, rows)
+        """Takes erased rows out of every index; what the disk refused is remembered for `run`."""
+        self._unforgotten += rows
+        if not self._unforgotten:
+            return
+        wanted = list(self._unforgotten)
+        try:
+            await trio.to_thread.run_sync(self.projection.forget, wanted)
+        except OSError as error:
+            self.wake()
+            raise StoreError(f"the recall index could not forget: {error}") from error
+        del self._unforgotten[: len(wanted)]
+
+    def close(self) -> None:
+        """Saves what the disk takes; what it does not take is rebuilt from the store."""
+        try:
+            self.projection.close()
+        except (OSError, StoreError) as error:
+            self._failed(str(error))
 
     async def forget_erased(self) -> None:
         """Takes out what was erased while nobody told the projections (a crash, a restore)."""
@@ -76,7 +107,10 @@ class Projector:
         self, text: str, namespaces: tuple[str, ...], count: int, is_exact: bool
     ) -> tuple[tuple[tuple[DeltaId, int], ...], bool]:
         """Ids and scores, best first, and whether the search was exact."""
-        await self.catch_up()
+        try:
+            await self.catch_up()
+        except OSError as error:
+            raise StoreError(f"the recall index cannot be written: {error}") from error
 
         def ask() -> tuple[tuple[tuple[DeltaId, int], ...], bool]:
             self.projection.flush()

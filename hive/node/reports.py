@@ -102,7 +102,7 @@ def peers(node: Node) -> list[View]:
 def metrics(node: Node) -> View:
     """Counters of every part."""
     found: dict[str, Any] = node.metrics.snapshot()
-    found["reconciliation"] = dict(node.peer.reconciler.counters)
+    found["reconciliation"] = dict(node.peer.replication.reconciler.counters)
     found["waiting"] = len(node.peer.intake.waiting)
     found["discovery"] = {
         "errands_finished": node.peer.discovery.finished_count,

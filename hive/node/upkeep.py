@@ -1,7 +1,7 @@
-"""Keeps a node's own records alive: renewal at half their life, rebirth of a copied store.
+"""Keeps a node's own records alive: renewal at half their life.
 
 Where this process holds the issuer's key it renews by itself (and on a laptop the issuer and the
-organisation too); else it asks the nodes of its own organisation, over streams.
+organisation too); else it asks the nodes of its own organisation, as `errands` says.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from hive.errors import HiveError
 from hive.node import clocks
 from hive.node.desk import Desk
 from hive.node.home import AGENT_PREFIX, ISSUER, ORG, ROOT
-from hive.node.identity import agent_renewal, is_due, node_renewal, rebirth
+from hive.node.identity import agent_renewal, is_due, node_renewal
 from hive.node.paperwork import RenewalLetter, RenewalReply
 from hive.node.signers import Signers
 from hive.protocol.core import Core
@@ -34,21 +34,21 @@ class Upkeep:
         self._signers = signers
         self._keyring = keyring
 
-    def due_letters(self) -> list[RenewalLetter]:
-        """What must be renewed now, the node first."""
+    def due_letters(self, *, is_leaf_missing: bool = False) -> list[RenewalLetter]:
+        """What must be renewed now, the node first; also a node whose TLS leaf is lost."""
         now_ms = clocks.read().wall_us // 1_000
         letters = []
         own = self._core.trust.signed(self._core.own.record)
-        if own is not None and isinstance(own.record, NodeRecord) and is_due(own.record, now_ms):
+        if (
+            own is not None
+            and isinstance(own.record, NodeRecord)
+            and (is_leaf_missing or is_due(own.record, now_ms))
+        ):
             letters.append(node_renewal(self._keyring, own.id))
         for name, signed in self.agents().items():
             if is_due(signed.record, now_ms):
                 letters.append(agent_renewal(self._keyring, name, signed.id))
         return letters
-
-    def rebirth_letter(self) -> RenewalLetter:
-        """Asks for a new identity: this store is a copy."""
-        return rebirth(self._keyring, self._core.own.record)
 
     def agents(self) -> dict[str, Signed[AgentRecord]]:
         """The newest record of every agent whose key is in this node's keyring."""
