@@ -7,8 +7,10 @@ import click
 from ..command import command
 from ..inputs import NAMESPACE
 from ..moments import moment
-from ..output import outline, table
+from ..output import line, outline, table
 from ..session import Session
+
+TEXT_WIDTH = 48
 
 
 @command("log", example="hive log --namespace acme/research --count 20")
@@ -25,11 +27,12 @@ def log(session: Session, namespace: str | None, author: str | None, count: int)
         (
             entry["id"][:12],
             entry["namespace"],
-            entry.get("sequence", ""),
-            moment(entry.get("hlc_ms", 0)),
-            entry.get("author_name") or str(entry.get("author", ""))[:12],
-            entry.get("kind", ""),
-            entry.get("state", ""),
+            entry["sequence"],
+            moment(entry["hlc_ms"]),
+            f"{entry['author_name']} of {entry['org_name']}",
+            entry["kind"],
+            entry["state"],
+            line(entry["text"], TEXT_WIDTH),
         )
         for entry in found["entries"]
     ]

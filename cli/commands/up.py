@@ -62,7 +62,13 @@ def run(session: Session, bootstrap: tuple[str, ...], ready_fd: int | None) -> N
     except BaseExceptionGroup as group:
         raise _innermost(group) from None
     finally:
-        pid_file.unlink(missing_ok=True)
+        _remove_own(pid_file)
+
+
+def _remove_own(pid_file: Path) -> None:
+    """Takes the file away unless another node wrote it."""
+    if pid_file.exists() and pid_file.read_text(encoding="ascii").strip() == str(os.getpid()):
+        pid_file.unlink()
 
 
 def _described(node: Node, home: Path) -> dict[str, Any]:
