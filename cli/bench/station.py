@@ -29,7 +29,8 @@ from hive.protocol.discovery.contact import Address
 from hive.protocol.discovery.records import PeerRecord, SignedRecord
 from hive.protocol.machine import SignatureMade, Token, Verified, Verify
 from hive.protocol.messages import Deltas, Interest
-from hive.protocol.peer import Peer, PeerConfig, PeerPorts
+from hive.protocol.peer import Peer
+from hive.protocol.peer_config import PeerConfig, PeerPorts
 from hive.store.lmdb_store import LmdbStore
 from hive.trust.keys import Ed25519Key
 from hive.wire.clock import MonotonicUs, Now, WallUs

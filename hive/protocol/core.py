@@ -7,9 +7,9 @@ from typing import Protocol
 
 from hive.protocol.bounded import BoundedMap
 from hive.protocol.budget import Budgets
-from hive.protocol.events import Effect
+from hive.protocol.events import Effect, SignAs
 from hive.protocol.freshness import Freshness
-from hive.protocol.machine import Token
+from hive.protocol.machine import Sign, Token
 from hive.protocol.pending import PendingStore
 from hive.protocol.ports import EpochPort, StoreReader
 from hive.protocol.quarantine import Quarantine
@@ -95,6 +95,12 @@ class Core:
     stream: Stream
     tokens: Tokens = field(default_factory=Tokens)
     connected: dict[PeerId, None] = field(default_factory=dict)
+
+    def sign(self, part: str, sign: Sign) -> SignAs:
+        """Asks for a signature by this node's own key, to be answered to a part."""
+        return SignAs(
+            self.tokens.route(part, sign.token), self.own.key.digest, sign.label, sign.digest
+        )
 
     def own_org_namespaces(self) -> tuple[str, ...]:
         """The prefixes that this node's organisation owns."""

@@ -13,7 +13,6 @@ from typing import NewType, TypeAlias
 from hive.memory.delta import Delta
 from hive.protocol.commands import Answer, Command
 from hive.protocol.machine import SignatureMade, Ticked, Token, Verified, Verify
-from hive.protocol.messages import RenewalRequest
 from hive.protocol.ports import Write
 from hive.protocol.refusals import Refusal
 from hive.wire.ids import DeltaId, Digest, Inception, PeerId
@@ -251,14 +250,6 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Renew:
-    """A peer asks this node's issuer for a new record; the custody decides and answers."""
-
-    sender: PeerId
-    request: RenewalRequest
-
-
-@dataclass(frozen=True, slots=True)
 class Admitted:
     """News: these deltas are stored; `sender` is empty where they were admitted here."""
 
@@ -330,6 +321,5 @@ Effect: TypeAlias = (
     | SignAs
     | Search
     | Reply
-    | Renew
     | News
 )

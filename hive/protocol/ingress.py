@@ -19,23 +19,20 @@ delta (P9). A verdict is one of: `Passed`, `Refusal` (never stored, never forwar
 (a piece is missing and asked for), `Voided` (validly signed and in position, refused for law or
 epoch: kept as a header without effect), `Forked`, `BodyBrought` (a held delta gets its body).
 
-A check is a plain function in the tuple `STEPS`. The product composes `STEPS` and nothing else;
-there is no setting that removes one. Tests compose other tuples to prove that each check bites.
+A check is a plain function in the tuple `STEPS`; the product composes that tuple and nothing else.
+Tests compose others to prove that each check bites.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 
-from hive.errors import ConfigError, MalformedFrame
+from hive.errors import MalformedFrame
 from hive.memory.delta import (
     ACTION_OF,
     DELTA_BYTES_MAX,
-    Delta,
     Header,
-    Undecoded,
     commitment_of,
     decode_delta_typed,
     id_in_untrusted,
@@ -43,161 +40,30 @@ from hive.memory.delta import (
 )
 from hive.memory.log import Continuation, State, continuation
 from hive.memory.namespaces import is_namespace
-from hive.memory.receipt import Receipt, ReceiptProof, parse_receipt_untrusted
+from hive.memory.receipt import Receipt, parse_receipt_untrusted
 from hive.protocol import refusals
-from hive.protocol.bounded import BoundedMap
-from hive.protocol.budget import Budgets
-from hive.protocol.freshness import Freshness
+from hive.protocol.judgement import (
+    PASSED,
+    Arrival,
+    BodyBrought,
+    Forked,
+    Judgement,
+    Passed,
+    Step,
+    Verdict,
+    View,
+    Voided,
+    Waiting,
+)
 from hive.protocol.machine import Check
-from hive.protocol.pending import PendingStore
-from hive.protocol.ports import DurabilityPort, EpochPort, LawPort
-from hive.protocol.quarantine import Quarantine
-from hive.protocol.refusals import Reason, Refusal
+from hive.protocol.refusals import Refusal
 from hive.trust.chain import Chain
-from hive.trust.state import TrustState
 from hive.trust.verdicts import Sealed
 from hive.wire.clock import HLC_AHEAD_MS_MAX, MILLISECOND_US, Now, is_too_far_ahead
-from hive.wire.ids import DeltaId, Digest, FederationId, PeerId, RecordId
+from hive.wire.ids import Digest, RecordId
 
 FIRST_CONCLUDING_STEP: Final = 10
 LAST_STEP: Final = 13
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngressConfig:
-    """Bounds of ingress."""
-
-    seen_count_max: int = 65_536
-    """Verified ids remembered before the store is asked. More costs 100 B each. Sane: 2^10–2^20."""
-    proven_count_max: int = 8_192
-    """Batch and receipt signatures remembered as verified. Sane: 2^8–2^16."""
-    refused_leaf_count_max: int = 4_096
-    """Refused chains remembered a peer and leaf, so that step 9 is no open door."""
-
-    def __post_init__(self) -> None:
-        if min(self.seen_count_max, self.proven_count_max, self.refused_leaf_count_max) < 1:
-            raise ConfigError("ingress bounds must be positive")
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """Bytes at the door. `sender` is None where this node admits its own author's delta.
-
-    `is_charged`: the cost was taken before (the delta waited for a missing piece).
-    """
-
-    untrusted: bytes
-    sender: PeerId | None
-    is_charged: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Passed:
-    """Every step passed: it may be stored, indexed, forwarded and answered from."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A missing piece was named: records of a chain, earlier deltas, or time."""
-
-    reason: Reason
-    records: tuple[RecordId, ...] = ()
-    until_us: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Voided:
-    """Kept in its chain as a header without body and effect."""
-
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Forked:
-    """Another delta is held at this position."""
-
-    other: DeltaId
-
-
-@dataclass(frozen=True, slots=True)
-class BodyBrought:
-    """A live, held delta lacked exactly this body."""
-
-
-Verdict: TypeAlias = Passed | Refusal | Waiting | Voided | Forked | BodyBrought
-
-PASSED: Final = Passed()
-
-
-@dataclass(slots=True)
-class Judgement:
-    """What is known about one arrival while it is judged."""
-
-    arrival: Arrival
-    now: Now
-    undecoded: Undecoded | None = None
-    delta: Delta = field(init=False)
-    """There from step 1 on, as is the header."""
-    header: Header = field(init=False)
-    receipt: ReceiptProof | None = None
-    leaf: Chain | None = None
-    writer: Chain | None = None
-    author_check: Check | None = None
-    receipt_check: Check | None = None
-    is_signed: bool = False
-    is_receipt_signed: bool = False
-    snapshot: tuple[int, int] = (-1, -1)
-    void: Voided | None = None
-
-    @property
-    def is_own(self) -> bool:
-        """Whether this node admits the delta itself."""
-        return self.arrival.sender is None
-
-    @property
-    def admitted_at_ms(self) -> int:
-        """The time at which time-dependent steps are judged."""
-        if self.receipt is None:
-            return self.now.wall_us // MILLISECOND_US
-        return self.receipt.receipt.admitted_at_ms
-
-
-@dataclass(slots=True, kw_only=True)
-class View:
-    """What the steps read."""
-
-    federation: FederationId
-    config: IngressConfig
-    trust: TrustState
-    store: PendingStore
-    budgets: Budgets
-    freshness: Freshness
-    quarantine: Quarantine
-    epochs: EpochPort
-    law: LawPort
-    durability: DurabilityPort
-    sessions: Callable[[PeerId], bool]
-    writer_record: Callable[[], RecordId]
-    proven: BoundedMap[tuple[RecordId, Digest, bytes], None] = field(init=False)
-    refused_leaves: BoundedMap[tuple[PeerId, RecordId], None] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.proven = BoundedMap(self.config.proven_count_max)
-        self.refused_leaves = BoundedMap(self.config.refused_leaf_count_max)
-
-    @property
-    def snapshot(self) -> tuple[int, int]:
-        """What verdicts of steps 5–9 rest on: records and revocations, and proven forks."""
-        return self.trust.version, self.quarantine.version
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One check of one numbered step."""
-
-    number: int
-    name: str
-    run: Callable[[Judgement, View], Verdict | None]
 
 
 # ── 0 · live session, budget, frame cap ────────────────────────────────────────────────────
@@ -488,8 +354,9 @@ def continues_log(judgement: Judgement, view: View) -> Verdict | None:
         case Continuation.BROKEN:
             return Refusal(refusals.BROKEN_CHAIN)
         case Continuation.HELD:
-            is_upgrade = view.store.state(delta.id) is State.VOID
-            return None if is_upgrade else Refusal(refusals.DUPLICATE)
+            if view.store.state(delta.id) is State.VOID:
+                return None
+            return is_new(judgement, view) or Refusal(refusals.DUPLICATE)
 
 
 # ── 12 · law   13 · durability; 7 and 8 again ──────────────────────────────────────────────
@@ -617,22 +484,13 @@ class Ingress:
     def _require_signatures(self, judgement: Judgement) -> None:
         """Step 10's signatures: the author's, and the receipt's where there is one."""
         leaf, writer = judgement.leaf, judgement.writer
-        subject = judgement.delta.signed_subject(_root_by_receipt(judgement))
+        subject = judgement.delta.signed_subject(judgement.root_by_receipt())
         if leaf is not None and subject is not None:
             signature = judgement.delta.proof.signature
             judgement.author_check = _check(leaf, *subject, signature)
         if judgement.receipt is not None and writer is not None:
             proof = judgement.receipt
             judgement.receipt_check = _check(writer, Receipt.LABEL, proof.subject, proof.signature)
-
-
-def _root_by_receipt(judgement: Judgement) -> Digest | None:
-    """The root of the receipt's tree, which covers the delta, where the author signed the same."""
-    found, proof = judgement.receipt, judgement.delta.proof
-    if found is None or found.receipt.count != proof.count or found.path != proof.path:
-        return None
-    is_same = found.index == judgement.header.sequence - proof.first_sequence
-    return Digest(found.receipt.root) if is_same else None
 
 
 def _check(chain: Chain, label: str, subject: Digest, signature: bytes) -> Check:

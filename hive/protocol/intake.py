@@ -25,10 +25,12 @@ from hive.memory.log import State
 from hive.memory.receipt import Receipt, parse_receipt_untrusted, receipt_proofs
 from hive.protocol import refusals
 from hive.protocol.ingress import (
+    Ingress,
+)
+from hive.protocol.judgement import (
     Arrival,
     BodyBrought,
     Forked,
-    Ingress,
     Judgement,
     Passed,
     Verdict,

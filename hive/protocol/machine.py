@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NewType, Protocol, TypeVar
 
+from hive.wire.brisk import brisk
 from hive.wire.clock import MonotonicUs, Now
 from hive.wire.ids import Digest, PeerId
 
@@ -31,6 +32,7 @@ class Received:
     untrusted_payload: bytes
 
 
+@brisk
 @dataclass(frozen=True, slots=True)
 class Check:
     """One signature to verify: `label` and `digest` are its subject."""

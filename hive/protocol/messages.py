@@ -90,20 +90,6 @@ class Interest(Record):
     prefixes: Annotated[tuple[str, ...], Array(Text(NAMESPACE_BYTES_MAX), PREFIX_COUNT_MAX)]
 
 
-@record("renewal-request", 1, bytes_max=8_192)
-@dataclass(frozen=True, slots=True)
-class RenewalRequest(Record):
-    """A node or agent asks its issuer to re-sign a record that will end.
-
-    `datagram_key` is the new X25519 key of a node, 32 zero bytes for an agent; `signature` is
-    the subject key's over the digest of (record id, datagram key).
-    """
-
-    record_id: Annotated[bytes, Octets(DIGEST_BYTES, DIGEST_BYTES)]
-    datagram_key: Annotated[bytes, Octets(32, 32)]
-    signature: Annotated[bytes, Octets(64, 64)]
-
-
 Message = (
     Deltas
     | WantDeltas
@@ -113,7 +99,6 @@ Message = (
     | WantRevocations
     | Forks
     | Interest
-    | RenewalRequest
 )
 MESSAGES: Final[tuple[type[Record], ...]] = (
     Deltas,
@@ -124,5 +109,4 @@ MESSAGES: Final[tuple[type[Record], ...]] = (
     WantRevocations,
     Forks,
     Interest,
-    RenewalRequest,
 )

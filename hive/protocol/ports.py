@@ -12,6 +12,7 @@ from typing import NewType, Protocol
 
 from hive.memory.delta import Delta, Header, Kind
 from hive.memory.log import Head, Held, State
+from hive.wire.brisk import brisk
 from hive.wire.clock import Hlc
 from hive.wire.ids import DeltaId, Digest, Inception, RecordId
 
@@ -72,6 +73,7 @@ class Usage:
         return self.bytes_used * 10 >= self.bytes_max * 8
 
 
+@brisk
 @dataclass(frozen=True, slots=True)
 class PutDelta:
     """Appends a delta to its chain as the new head; indexes it by id, position, time, author.

@@ -21,7 +21,6 @@ from hive.protocol.bounded import BoundedMap
 from hive.protocol.core import Core, Effects
 from hive.protocol.events import (
     IssuersChanged,
-    Renew,
     RetireContact,
     SendFrame,
     TrustNews,
@@ -31,7 +30,6 @@ from hive.protocol.messages import (
     RECORD_COUNT_MAX,
     REVOCATION_COUNT_MAX,
     Records,
-    RenewalRequest,
     RevocationList,
     WantRecords,
     WantRevocations,
@@ -362,10 +360,6 @@ class Recordkeeping:
         if not unknown:
             return []
         return [SendFrame(sender, WantRecords(unknown[:ID_COUNT_MAX]).to_body())]
-
-    def renewal_wanted(self, request: RenewalRequest, sender: PeerId) -> Effects:
-        """Hands a renewal to this node's custody, where it is the issuer."""
-        return [Renew(sender, request)]
 
 
 def _node_record(delta: Delta) -> bytes:

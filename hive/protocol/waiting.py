@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from hive.errors import ConfigError
-from hive.protocol.ingress import Arrival
+from hive.protocol.judgement import (
+    Arrival,
+)
 from hive.wire.ids import DeltaId, Digest, PeerId, RecordId
 
 Position: TypeAlias = tuple[Digest, int]

@@ -55,7 +55,9 @@ def test_the_tuple_of_steps_is_whole_and_written_once() -> None:
 
 
 def test_the_steps_bear_the_numbers_of_the_design_in_order() -> None:
-    from hive.protocol.ingress import STEPS
+    from hive.protocol.ingress import (
+        STEPS,
+    )
 
     numbers = [step.number for step in STEPS]
     assert numbers == sorted(numbers)

@@ -125,6 +125,9 @@ def test_no_test_sleeps() -> None:
     assert [place for s in sources("tests") for place in sleeps(s)] == []
 
 
+COMPILES = {"hive/wire/codec.py": "shapes of records become one function each; never input"}
+
+
 def test_no_pure_floor_opens_files_or_prints() -> None:
     calls = [
         named(source, node)
@@ -133,6 +136,7 @@ def test_no_pure_floor_opens_files_or_prints() -> None:
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Name)
         and node.func.id in {"open", "print", "input", "exec", "eval", "__import__"}
+        and not (node.func.id == "eval" and source.name in COMPILES)
     ]
     assert calls == []
 

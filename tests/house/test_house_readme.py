@@ -18,7 +18,7 @@ def rows(layers: list[str]) -> list[list[str]]:
 
 def drawn(picture: str) -> list[list[str]]:
     """The names of each line of a picture, without number and explanation."""
-    lines = [re.match(r" *\d? *([a-z]+(?: \| [a-z]+)*)", line) for line in picture.splitlines()]
+    lines = [re.match(r" *\d? *([a-z_]+(?: \| [a-z_]+)*)", line) for line in picture.splitlines()]
     return [line.group(1).split(" | ") for line in lines if line]
 
 

@@ -16,6 +16,7 @@ call that `table` overrides; its server, protocol, crawler and rpcudp are never 
 `rpc`         exchanges: request ids, adaptive retransmission
 `events`      what goes in and comes out
 `errands`     the asking side: lookups, reads and publications under way
+`reading`     records found by a read, verified and put in order
 `service`     the answering side: finds, reads and stores asked by others
 `kademlia`    the machine
 """

@@ -1,0 +1,253 @@
+"""Neighbours: the seam between introductions, membership and discovery.
+
+A complete contact joins membership and enters discovery; deaths leave both; a peer that
+membership hears of and nobody introduced is sought in the DHT; a pointer that discovery follows
+is greeted first. All three speak sealed datagrams.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from hive.protocol.core import Core, Effects
+from hive.protocol.discovery.events import (
+    ContactDied,
+    ContactUnreachable,
+    ContactVerified,
+    DiscoveryEvent,
+    Introduce,
+    LookupFinished,
+    Published,
+    PublishRequested,
+    RecordFound,
+    RecordRequested,
+    RefreshRequested,
+)
+from hive.protocol.discovery.kademlia import Discovery
+from hive.protocol.discovery.records import PeerRecord, SignedRecord
+from hive.protocol.events import (
+    DISCOVERY,
+    INTRODUCTION,
+    INTRODUCTION_WANTED,
+    MEMBERSHIP,
+    DatagramOpened,
+    Dial,
+    Endpoint,
+    MemberNews,
+    Reached,
+    RetireContact,
+    SendDatagram,
+    Unreachable,
+)
+from hive.protocol.introductions import Introductions, Known, NodeKeys
+from hive.protocol.machine import Received, Send, Sign, Ticked, Token, Verify
+from hive.protocol.membership.events import Event as SwimEvent
+from hive.protocol.membership.events import (
+    Introduction,
+    Joined,
+    MemberAlive,
+    MemberDied,
+    MemberLeft,
+    MemberReaped,
+    MemberSuspected,
+    PeerUnknown,
+    Retired,
+    SelfRefuted,
+)
+from hive.protocol.membership.swim import Swim
+from hive.protocol.peer_config import PeerConfig
+from hive.wire.clock import MonotonicUs, Now
+from hive.wire.ids import PeerId
+from hive.wire.randomness import Stream
+
+
+class Neighbours:
+    """Who is near, who is alive, and who is where."""
+
+    def __init__(
+        self, core: Core, config: PeerConfig, own_record: SignedRecord, seed: bytes
+    ) -> None:
+        own = core.own
+        self._core = core
+        self._keys = NodeKeys(core)
+        self.introductions = Introductions(core, config.introduction, own_record)
+        introduction = Introduction(own.peer, own.key.algorithm, own.key.octets, own.org)
+        self.membership = Swim(
+            config.membership, introduction, seed=seed, incarnation=own.boot << 20
+        )
+        self.discovery = Discovery(
+            own.peer, config.discovery, self._keys, Stream(seed, "discovery", own.peer)
+        )
+        self.bootstrap: tuple[Endpoint, ...] = ()
+        self._is_published = False
+
+    @property
+    def deadline(self) -> MonotonicUs | None:
+        """The earliest timer of the three."""
+        times = (
+            self.membership.deadline,
+            self.discovery.deadline,
+            self.introductions.deadline,
+        )
+        return min((time for time in times if time is not None), default=None)
+
+    def now_is(self, now: Now) -> None:
+        """Which time the key book judges by, for the event at hand."""
+        self._keys.now = now
+
+    def join(self, addresses: tuple[tuple[str, int], ...]) -> Effects:
+        """Greets bootstrap addresses, now and again while nobody is known."""
+        self.bootstrap = tuple(Endpoint(host, port) for host, port in addresses)
+        return [Dial(endpoint) for endpoint in self.bootstrap]
+
+    def ticked(self, now: Now) -> Effects:
+        """Timers, upkeep of contacts, and the bootstrap while nobody is known."""
+        effects = self.tell_membership(Ticked(), now)
+        effects += self.tell_discovery(Ticked(), now)
+        upkeep, late, ended = self.introductions.ticked(now)
+        effects += upkeep
+        for peer in late:
+            effects += self.tell_discovery(ContactUnreachable(peer), now)
+        for peer in ended:
+            effects += self.retire(peer, now)
+        if not self.introductions.known:
+            effects += [Dial(endpoint) for endpoint in self.bootstrap]
+        return effects
+
+    # Contacts.
+
+    def reached(self, event: Reached, now: Now) -> Effects:
+        """Datagrams flow: the peer joins membership; a complete contact enters discovery."""
+        known = self.introductions.known.get(event.peer)
+        effects = self.introductions.reached(event.peer, event.endpoint, now)
+        if known is None:
+            return effects
+        key = known.chain.key
+        joined = Joined(Introduction(event.peer, key.algorithm, key.octets, known.chain.org))
+        effects += self.tell_membership(joined, now)
+        if known.record is not None:
+            effects += self.complete(known, now)
+        return effects
+
+    def unreachable(self, event: Unreachable, now: Now) -> Effects:
+        """Nobody admissible answered where a certain peer was sought."""
+        if event.peer is None:
+            return []
+        return self.tell_discovery(ContactUnreachable(event.peer), now)
+
+    def complete(self, known: Known, now: Now) -> Effects:
+        """A contact whose peer record is verified."""
+        contact = self.introductions.contact_of(known)
+        effects = self.tell_discovery(ContactVerified(contact), now)
+        effects += self.introductions.stream_wanted(known, now)
+        if not self._is_published:
+            self._is_published = True
+            effects += self.tell_discovery(RefreshRequested(), now)
+            own = self.introductions.own_record.to_bytes()
+            effects += self.tell_discovery(PublishRequested(Token(0), own), now)
+        return effects
+
+    def retire(self, peer: PeerId, now: Now) -> Effects:
+        """The peer's record ended or was revoked: it leaves everything at once."""
+        self.introductions.retire(peer)
+        effects: Effects = [RetireContact(peer)]
+        effects += self.tell_membership(Retired(peer), now)
+        effects += self.tell_discovery(ContactDied(peer), now)
+        return effects
+
+    def datagram(self, event: DatagramOpened, now: Now) -> Effects:
+        """A sealed datagram goes to the machine of its kind; unknown kinds go nowhere."""
+        received = Received(event.sender, event.untrusted_payload)
+        if event.kind == MEMBERSHIP:
+            return self.tell_membership(received, now)
+        if event.kind == DISCOVERY:
+            return self.tell_discovery(received, now)
+        if event.kind == INTRODUCTION:
+            return self.introductions.introduced(event.sender, event.untrusted_payload)
+        if event.kind == INTRODUCTION_WANTED:
+            return self.introductions.wanted(event.sender)
+        return []
+
+    # Membership.
+
+    def tell_membership(self, event: SwimEvent, now: Now) -> Effects:
+        """An event for SWIM; its effects for the driver, its news for discovery."""
+        effects: Effects = []
+        for effect in self.membership.handle(event, now):
+            match effect:
+                case Send():
+                    effects.append(SendDatagram(effect.receiver, MEMBERSHIP, effect.payload))
+                case Verify():
+                    outer = self._core.tokens.route("membership", effect.token)
+                    effects.append(Verify(outer, effect.checks))
+                case Sign():
+                    effects.append(self._core.sign("membership", effect))
+                case MemberAlive():
+                    effects += self._alive(effect, now)
+                case MemberSuspected():
+                    effects.append(MemberNews(effect.peer, "suspect", effect.incarnation))
+                case MemberDied():
+                    effects += self._dead(effect.peer, "dead", effect.incarnation, now)
+                case MemberLeft():
+                    effects += self._dead(effect.peer, "left", effect.incarnation, now)
+                case MemberReaped():
+                    effects.append(MemberNews(effect.peer, "reaped", 0))
+                case SelfRefuted():
+                    effects.append(MemberNews(self._core.own.peer, "alive", effect.incarnation))
+                case PeerUnknown():
+                    effects += self._locate(effect.peer, now)
+                case _:
+                    assert_never(effect)
+        return effects
+
+    def _alive(self, news: MemberAlive, now: Now) -> Effects:
+        effects: Effects = [MemberNews(news.peer, "alive", news.incarnation)]
+        known = self.introductions.lives(news.peer)
+        if known is not None:
+            effects += self.introductions.stream_wanted(known, now)
+        return effects
+
+    def _dead(self, peer: PeerId, state: str, incarnation: int, now: Now) -> Effects:
+        self.introductions.died(peer)
+        gone = self.tell_discovery(ContactDied(peer), now)
+        return [MemberNews(peer, state, incarnation), *gone]
+
+    def _locate(self, peer: PeerId, now: Now) -> Effects:
+        """Somebody spoke of a peer unknown here: its record in the DHT says where it is."""
+        return self.tell_discovery(RecordRequested(self._core.tokens.fresh(), peer), now)
+
+    # Discovery.
+
+    def tell_discovery(self, event: DiscoveryEvent, now: Now) -> Effects:
+        """An event for Kademlia; what it wants introduced goes to introductions."""
+        effects: Effects = []
+        for effect in self.discovery.handle(event, now):
+            match effect:
+                case Send():
+                    effects.append(SendDatagram(effect.receiver, DISCOVERY, effect.payload))
+                case Verify():
+                    outer = self._core.tokens.route("discovery", effect.token)
+                    effects.append(Verify(outer, effect.checks))
+                case Introduce():
+                    effects += self._introduce(effect, now)
+                case RecordFound():
+                    effects += self._located(effect)
+                case LookupFinished() | Published():
+                    pass
+                case _:
+                    assert_never(effect)
+        return effects
+
+    def _introduce(self, wanted: Introduce, now: Now) -> Effects:
+        outcome = self.introductions.introduce(wanted.peer, wanted.untrusted_address, now)
+        if isinstance(outcome, Known):
+            contact = self.introductions.contact_of(outcome)
+            return self.tell_discovery(ContactVerified(contact), now)
+        return outcome
+
+    def _located(self, found: RecordFound) -> Effects:
+        for each in found.records:
+            if isinstance(each.record, PeerRecord):
+                address = each.record.addresses[0]
+                return [Dial(Endpoint(address.host, address.udp_port))]
+        return []
