@@ -30,6 +30,7 @@ from hive.trust.capability import (
 from hive.trust.keys import SIGNATURE_BYTES
 from hive.trust.records import chain_digest
 from hive.wire import merkle
+from hive.wire.brisk import brisk
 from hive.wire.clock import Hlc
 from hive.wire.codec import Array, Fields, Integer, Octets, Text, decode_typed, encode, is_canonical
 from hive.wire.ids import DIGEST_BYTES, DeltaId, Digest, Inception, digest
@@ -147,6 +148,7 @@ ENVELOPE_SHAPE: Final = Fields(
 )
 
 
+@brisk
 @dataclass(frozen=True, slots=True)
 class Delta:
     """A decoded delta with the very bytes that are hashed; nothing about it is proven yet.
@@ -197,6 +199,7 @@ def commitment_of(body: bytes) -> Digest:
     return digest("hive/body", body)
 
 
+@brisk
 @dataclass(frozen=True, slots=True)
 class Undecoded:
     """A typed delta whose canonical form is still to be checked (between steps 1 and 2)."""

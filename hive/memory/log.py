@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from hive.memory.delta import Delta
+from hive.wire.brisk import brisk
 from hive.wire.clock import Hlc
 from hive.wire.ids import ZERO_DIGEST, DeltaId, Digest, Inception
 
@@ -23,6 +24,7 @@ class State(IntEnum):
     VOID = 3
 
 
+@brisk
 @dataclass(frozen=True, slots=True)
 class Head:
     """The end of one chain as this peer holds it."""
@@ -36,6 +38,7 @@ class Head:
     hlc: Hlc
 
 
+@brisk
 @dataclass(frozen=True, slots=True)
 class Held:
     """A delta as the store holds it; `body` is empty where it is missing or forgotten."""

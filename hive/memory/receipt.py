@@ -16,6 +16,7 @@ from typing import Annotated, Final
 from hive.memory.delta import BATCH_COUNT_MAX, EPOCH_COUNT_MAX, PATH_COUNT_MAX, RECEIPT_BYTES_MAX
 from hive.trust.keys import SIGNATURE_BYTES
 from hive.wire import merkle
+from hive.wire.brisk import brisk
 from hive.wire.codec import Array, Fields, Integer, Octets, decode_untrusted, encode
 from hive.wire.ids import DIGEST_BYTES, DeltaId, Digest
 from hive.wire.schema import Record, record
@@ -53,6 +54,7 @@ _SHAPE: Final = Fields(
 )
 
 
+@brisk
 @dataclass(frozen=True, slots=True)
 class ReceiptProof:
     """A receipt as it travels beside one delta: the signed body and the delta's audit path."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from hive.errors import MalformedFrame
+from hive.wire.brisk import brisk
 from hive.wire.codec import Array, Constant, Fields, Shape, decode_typed, encode, is_canonical
 from hive.wire.ids import Digest, digest
 
@@ -107,6 +108,7 @@ def _field_shape(hint: Any) -> tuple[Shape, bool, type[Part] | None]:
 
 def part(cls: type[P]) -> type[P]:
     """Completes a frozen slotted dataclass into a part."""
+    brisk(cls)
     hints = get_type_hints(cls, include_extras=True)
     names = tuple(field.name for field in dataclasses.fields(cls))  # type: ignore[arg-type]
     found = [_field_shape(hints[name]) for name in names]
