@@ -25,6 +25,7 @@
 `governance`   what an operator does to identities: invite, issue, rotate, revoke
 `reports`      what a node says of itself: status, peers, metrics, findings
 `views`        what users see of deltas, peers and the node's state
+`arguments`    what a verb takes, told from its signature
 `api`          the verbs that users call, one home for CLI, client and surfaces
 `control`      the verbs over a socket in the node's folder
 `metrics`      counters

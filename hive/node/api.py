@@ -14,7 +14,14 @@ from typing import Any, Final
 
 import trio
 
-from hive.errors import ConfigError, DeltaTooLarge, NotPermitted, Refused, StateError
+from hive.errors import (
+    ConfigError,
+    DeltaTooLarge,
+    MalformedFrame,
+    NotPermitted,
+    Refused,
+    StateError,
+)
 from hive.memory.authoring import Draft
 from hive.memory.bodies import (
     NAME_TEXT_BYTES_MAX,
@@ -24,10 +31,11 @@ from hive.memory.bodies import (
     ForgetBody,
     MemoryBody,
 )
-from hive.memory.delta import SALT_BYTES, Delta, Kind
+from hive.memory.delta import PARENT_COUNT_MAX, SALT_BYTES, Delta, Kind
 from hive.memory.log import Held
 from hive.memory.namespaces import GRAMMAR_HINT, is_namespace
 from hive.node import clocks, governance, reports, views
+from hive.node.arguments import require_fitting, require_items
 from hive.node.metrics import ARRIVAL_COUNT_MAX
 from hive.node.node import Node
 from hive.node.views import View
@@ -79,15 +87,11 @@ class Api:
 
     async def call(self, verb: str, arguments: Mapping[str, Any]) -> View:
         """Runs a verb; raises `ConfigError` for an unknown verb or argument."""
-        found = self.verbs.get(verb)
+        found = self.verbs.get(verb) if isinstance(verb, str) else None
         if found is None:
             raise ConfigError(f"unknown verb {verb!r}", hint=f"one of {', '.join(self.verbs)}")
-        try:
-            return await found(**arguments)
-        except TypeError as error:
-            if "argument" not in str(error):
-                raise
-            raise ConfigError(f"{verb}: {error}", hint="see `hive --help`") from None
+        require_fitting(verb, found, arguments)
+        return await found(**arguments)
 
     # Writing.
 
@@ -118,6 +122,7 @@ class Api:
         """Up to 4,096 memories; signed together, up to 64 under one signature."""
         if len(items) > ITEM_COUNT_MAX:
             raise DeltaTooLarge(f"{len(items)} items", hint=f"at most {ITEM_COUNT_MAX} at once")
+        require_items(items)
         drafts = tuple(
             Draft(
                 Kind.MEMORY,
@@ -180,6 +185,8 @@ class Api:
                 "this store was restored or copied, so it must not go on with its logs",
                 hint="let it reach a node that holds your organisation's issuer key: `hive up`",
             )
+        for draft in drafts:
+            _require_sayable(draft)
         answer = await self.node.driver.ask(Author(self._agent(agent), namespace, drafts))
         if isinstance(answer, Authored):
             return answer
@@ -264,7 +271,7 @@ class Api:
         """An evidence bundle of some deltas, or of a namespace, to be verified offline."""
         held = [self._held(prefix) for prefix in ids]
         if namespace is not None:
-            for head in self.node.store.heads(namespace):
+            for head in self.node.store.heads(self._namespace(namespace)):
                 held += self.node.store.chain_slice(head.chain, 1, head.sequence)
         if not held:
             raise StateError("nothing to export", hint="name ids, or a namespace that holds some")
@@ -273,7 +280,11 @@ class Api:
 
     async def take_bundle(self, bundle: str) -> View:
         """Takes a bundle's records and deltas through ingress like a peer's."""
-        records, envelopes = governance.opened(base64.b64decode(bundle))
+        try:
+            untrusted = base64.b64decode(bundle, validate=True)
+        except ValueError:
+            raise ConfigError("the bundle is not base64", hint="see `hive --help`") from None
+        records, envelopes = governance.opened(untrusted)
         outcomes = await self.node.admit(records)
         before = self.node.metrics.counts["deltas_admitted_peers"]
         await self.node.driver.ask(Import(envelopes))
@@ -397,6 +408,16 @@ def _memory(
     salt = clocks.entropy(SALT_BYTES)
     source = unicodedata.normalize("NFC", source)
     return MemoryBody(salt, text, source, normal, valid_from_ms, valid_until_ms)
+
+
+def _require_sayable(draft: Draft) -> None:
+    """Raises `ConfigError` where the format has no room for a draft."""
+    if len(draft.parents) > PARENT_COUNT_MAX:
+        raise ConfigError("too many parents", hint=f"at most {PARENT_COUNT_MAX}")
+    try:
+        draft.body.to_body()
+    except MalformedFrame as error:
+        raise ConfigError(f"this cannot be written: {error}", hint="shorten what is long") from None
 
 
 def _written(delta: Delta) -> View:

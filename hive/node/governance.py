@@ -38,6 +38,7 @@ def capabilities_of(plain: Sequence[Mapping[str, Any]]) -> tuple[Capability, ...
     """Capabilities as users write them: prefix, action names, regions, assertions."""
     found = []
     for each in plain:
+        _require_capability(each)
         actions = 0
         for name in each.get("actions", ()):
             if name not in ACTIONS:
@@ -49,6 +50,18 @@ def capabilities_of(plain: Sequence[Mapping[str, Any]]) -> tuple[Capability, ...
         regions, assertions = tuple(each.get("regions", ())), tuple(each.get("assertions", ()))
         found.append(Capability(each.get("prefix", ""), actions, regions, assertions, FOREVER_MS))
     return tuple(found)
+
+
+def _require_capability(plain: Mapping[str, Any]) -> None:
+    """Raises `ConfigError` where names or types are not those of a capability."""
+    lists = ("actions", "regions", "assertions")
+    for name, value in plain.items():
+        is_list = isinstance(value, list | tuple) and all(isinstance(v, str) for v in value)
+        if not (is_list if name in lists else name == "prefix" and isinstance(value, str)):
+            raise ConfigError(
+                f"{name!r} does not fit a capability",
+                hint="prefix (a text), actions, regions and assertions (lists of texts)",
+            )
 
 
 def _wanted(node: Node, plain: Sequence[Mapping[str, Any]]) -> tuple[Capability, ...]:
