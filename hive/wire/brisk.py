@@ -25,7 +25,7 @@ def brisk(cls: type[T]) -> type[T]:
     names: dict[str, Any] = {"closed": cls, "twin": twin, "lay_open": object.__setattr__}
     names |= {f"default_{f.name}": f.default for f in found if f.default is not MISSING}
     exec(_source(found), names)
-    cls.__init__ = names["__init__"]  # type: ignore[misc, method-assign]
+    cls.__init__ = names["__init__"]  # type: ignore[method-assign]
     return cls
 
 

@@ -70,6 +70,8 @@ class Octets:
             raise MalformedFrame("octets have a wrong length")
 
     def condition(self, it: str) -> str:
+        if self.bytes_min == self.bytes_max:
+            return f"type({it}) is bytes and len({it}) == {self.bytes_min}"
         return f"type({it}) is bytes and {self.bytes_min} <= len({it}) <= {self.bytes_max}"
 
 
@@ -151,7 +153,7 @@ class Fields:
     _fits: Callable[[object], bool] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_fits", _compiled(self.condition("value")))
+        object.__setattr__(self, "_fits", _compiled(self.fields))
 
     def check(self, value: object) -> None:
         if not self._fits(value):
@@ -177,12 +179,20 @@ def _is_wide_text(text: str, bytes_max: int) -> bool:
     return is_short and unicodedata.is_normalized("NFC", text)
 
 
-def _compiled(condition: str) -> Callable[[object], bool]:
-    """A condition over `value` as a function; conditions are made of shapes, never of input."""
-    function: Callable[[object], bool] = eval(
-        f"lambda value: {condition}", {"is_wide_text": _is_wide_text}
+def _compiled(fields: Sequence[Shape]) -> Callable[[object], bool]:
+    """The condition of all fields as a function; its text is made of shapes, never of input."""
+    names = [f"field_{place}" for place in range(len(fields))]
+    conditions = [shape.condition(name) for shape, name in zip(fields, names, strict=True)]
+    source = (
+        "def fits(value):\n"
+        f"    if type(value) is not tuple or len(value) != {len(names)}: return False\n"
+        f"    [{', '.join(names)}] = value\n"
+        f"    return {' and '.join(conditions) or True}\n"
     )
-    return function
+    namespace: dict[str, Any] = {"is_wide_text": _is_wide_text}
+    exec(source, namespace)
+    fits: Callable[[object], bool] = namespace["fits"]
+    return fits
 
 
 def _refuse_extension(code: int, data: bytes) -> object:
