@@ -24,6 +24,7 @@ from hive.memory.fork import fork_proof
 from hive.memory.log import State
 from hive.memory.receipt import Receipt, parse_receipt_untrusted, receipt_proofs
 from hive.protocol import refusals
+from hive.protocol.bounded import BoundedMap
 from hive.protocol.ingress import (
     Ingress,
 )
@@ -56,7 +57,7 @@ from hive.protocol.waiting import WaitingConfig, WaitingRoom
 from hive.trust.capability import FORGET_ANY
 from hive.trust.chain import Chain
 from hive.wire import merkle
-from hive.wire.clock import Now
+from hive.wire.clock import MonotonicUs, Now
 from hive.wire.ids import DeltaId, Digest, Inception, PeerId, RecordId
 
 ProofKey: TypeAlias = tuple[RecordId, Digest, bytes]
@@ -94,6 +95,9 @@ class Intake:
         self._verifying_bytes = 0
         self._released: list[Arrival] = []
         self.waiting = WaitingRoom(config)
+        self._asked: BoundedMap[tuple[PeerId | None, RecordId], MonotonicUs] = BoundedMap(
+            config.count_max
+        )
 
     # Doors.
 
@@ -360,7 +364,7 @@ class Intake:
         refused = DeltaRefused(Refusal(waiting.reason), sender, delta.id)
         if waiting.records:
             self.waiting.for_record(delta.id, arrival, waiting.records[0])
-            return [refused, RecordsMissing(sender, waiting.records)]
+            return [refused, *self._ask_for(waiting.records, sender, judgement.now)]
         if waiting.until_us:
             self.waiting.until(delta.id, arrival, waiting.until_us)
             return [refused]
@@ -369,6 +373,20 @@ class Intake:
         head = self._view.store.head(chain)
         first = head.sequence + 1 if head else 1
         return [refused, GapFound(sender, delta, first, sequence - 1)]
+
+    def _ask_for(
+        self, records: Sequence[RecordId], sender: PeerId | None, now: Now
+    ) -> list[Output]:
+        """A peer is asked for a record once in a while, not once for every delta that waits."""
+        wanted = []
+        for record in records:
+            asked_at = self._asked.get((sender, record))
+            patience_us = self.waiting.config.record_retry_us
+            if asked_at is None or now.monotonic_us - asked_at >= patience_us:
+                self._asked.pop((sender, record))
+                self._asked.put((sender, record), now.monotonic_us)
+                wanted.append(record)
+        return [RecordsMissing(sender, tuple(wanted))] if wanted else []
 
     def _fork(self, judgement: Judgement, other: DeltaId) -> list[Output]:
         """Quarantined and hidden at once, so that nothing in flight is built on it."""

@@ -15,6 +15,7 @@ from hive.errors import ConfigError
 from hive.protocol.judgement import (
     Arrival,
 )
+from hive.wire.clock import SECOND_US
 from hive.wire.ids import DeltaId, Digest, PeerId, RecordId
 
 Position: TypeAlias = tuple[Digest, int]
@@ -29,6 +30,8 @@ class WaitingConfig:
     bytes_max: int = 32 * 1024 * 1024
     """Bytes held. Sane: 1 MiB–1 GiB."""
 
+    record_retry_us: int = SECOND_US // 2
+    """Between two requests for one record to one peer; less asks in vain while it is on its way."""
     verifying_bytes_max: int = 64 * 1024 * 1024
     """Bytes of arrivals whose signatures are being checked. Beyond it arrivals are dropped and
     reconciled later. Less bounds memory under floods. Sane: 8 MiB–1 GiB."""
