@@ -106,7 +106,10 @@ def _is_covered(case: _Case) -> bool:
     if leaf.kind not in ("agent", "session") or leaf.identity != header.author:
         return False
     action = ACTION_OF[header.kind]
-    return leaf.allows(action, header.namespace, writer.region, case.admitted_at_ms)
+    return any(
+        capability.allows(action, header.namespace, writer.region, case.admitted_at_ms)
+        for capability in leaf.capabilities
+    )
 
 
 def _is_writers_receipt(case: _Case) -> bool:
