@@ -211,9 +211,13 @@ class Undecoded:
 
 def id_in_untrusted(untrusted: bytes) -> DeltaId:
     """The id by the header in front of an envelope; of other bytes, the id of nothing."""
-    start = 4 if untrusted[1:2] == b"\xc5" else 3
-    end = start + int.from_bytes(untrusted[2:start])
-    return DeltaId(Digest(sha256(_ID_PREFIX + untrusted[start:end]).digest()))
+    if len(untrusted) < 4:
+        header = b""
+    elif untrusted[1] == _BIN_8:
+        header = untrusted[3 : 3 + untrusted[2]]
+    else:
+        header = untrusted[4 : 4 + (untrusted[2] << 8 | untrusted[3])]
+    return DeltaId(sha256(_ID_PREFIX + header).digest())
 
 
 def decode_delta_typed(untrusted: bytes) -> Undecoded:
@@ -237,6 +241,7 @@ def decode_delta_typed(untrusted: bytes) -> Undecoded:
 
 
 _ID_PREFIX: Final = Header.LABEL.encode() + b"\0"
+_BIN_8: Final = 0xC4
 _OPEN_HEADER: Final = Fields((Text(32), Integer(), *Header.SHAPE.fields))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -24,6 +24,11 @@ class BoundedMap(Generic[K, V]):
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def have(self, keys: Iterable[K]) -> list[bool]:
+        """For each key whether it is there; many at once for the price of few."""
+        entries = self._entries
+        return [key in entries for key in keys]
 
     def get(self, key: K) -> V | None:
         """The value under the key, where it is still remembered."""

@@ -437,14 +437,17 @@ class Ingress:
         sender = arrivals[0].sender
         if not self._sifts or sender is None or not self.view.sessions(sender):
             return arrivals, 0
-        is_whole = self.view.store.is_whole
-        fresh = [one for one in arrivals if not is_whole(id_in_untrusted(one.untrusted))]
-        size = sum(len(one.untrusted) for one in arrivals) - sum(
-            len(one.untrusted) for one in fresh
+        whole = self.view.store.are_whole([id_in_untrusted(one.untrusted) for one in arrivals])
+        if not any(whole):
+            return arrivals, 0
+        size = sum(
+            [len(one.untrusted) for one, is_whole in zip(arrivals, whole, strict=True) if is_whole]
         )
         if not self.view.budgets.charge(sender, size, 0, now.monotonic_us):
             return arrivals, 0
-        return fresh, len(arrivals) - len(fresh)
+        return [one for one, is_whole in zip(arrivals, whole, strict=True) if not is_whole], sum(
+            whole
+        )
 
     def begin(self, arrival: Arrival, now: Now) -> tuple[Judgement, Verdict]:
         """Steps 0–9. `Passed` or `Voided`: what must be verified stands in the judgement."""

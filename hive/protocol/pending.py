@@ -179,9 +179,9 @@ class PendingStore:
             return laid_over
         return self._reader.at(chain, sequence)
 
-    def is_whole(self, delta: DeltaId) -> bool:
-        """Whether an id is known to be held with its body, or was until it was forgotten."""
-        return delta in self._whole
+    def are_whole(self, deltas: Iterable[DeltaId]) -> list[bool]:
+        """For each id whether it is known to be held with its body, or was until forgotten."""
+        return self._whole.have(deltas)
 
     def has(self, delta: DeltaId) -> bool:
         """Whether an id is held or decided."""
