@@ -18,6 +18,7 @@ from hive.trust.capability import ACTIONS
 TEXT_BYTES_MAX: Final = 64 * 1_024
 SOURCE_BYTES_MAX: Final = 1_024
 TAG_BYTES_MAX: Final = 128
+INVITE_BYTES_MAX: Final = 65_536
 TAG_COUNT_MAX: Final = 32
 ID_CHARACTERS: Final = (6, 64)
 CAPABILITY_HINT: Final = (

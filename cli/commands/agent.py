@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from ..command import command, group
-from ..inputs import ALLOW, NAMESPACE
+from ..inputs import ALLOW, INVITE_BYTES_MAX, NAMESPACE, read_file_bounded
 from ..moments import moment
 from ..output import table
 from ..session import Session
@@ -52,6 +53,19 @@ def issue(
     session.emit(made, _shown([made]))
 
 
+@command("join", example="hive agent join scout.invite")
+@click.argument("invite", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+def join(session: Session, invite: Path) -> None:
+    """Enrol an agent of this node through an invite, where this node cannot issue itself.
+
+    INVITE is the file of `hive invite NAME --kind agent` on a node that holds the issuer's key, or
+    `-` for stdin. The agent's key is made here and stays here.
+    """
+    untrusted = read_file_bounded(invite, INVITE_BYTES_MAX)
+    made = session.call("agent_join", invite=untrusted.decode("utf-8", "replace"))
+    session.emit(made, _shown([made]))
+
+
 @command("list", example="hive agent list --json")
 def list_(session: Session) -> None:
     """List the agents whose keys this node holds, and what they may do."""
@@ -89,5 +103,5 @@ def _shown(agents: list[dict[str, Any]]) -> str:
     return table(rows)
 
 
-for _command in (issue, list_, renew):
+for _command in (issue, join, list_, renew):
     agent.add_command(_command)

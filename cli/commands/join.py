@@ -7,11 +7,9 @@ from pathlib import Path
 import click
 
 from ..command import command
-from ..inputs import ADDRESS, NAMESPACE, read_file_bounded
+from ..inputs import ADDRESS, INVITE_BYTES_MAX, NAMESPACE, read_file_bounded
 from ..session import Session
 from ..views import emit_made
-
-INVITE_BYTES_MAX = 65_536
 
 
 @command("join", example="hive join berlin.invite --home hive-berlin --listen 192.0.2.7:7440")

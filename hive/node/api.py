@@ -34,7 +34,7 @@ from hive.memory.bodies import (
 from hive.memory.delta import PARENT_COUNT_MAX, SALT_BYTES, Delta, Kind
 from hive.memory.log import Held
 from hive.memory.namespaces import GRAMMAR_HINT, is_namespace
-from hive.node import clocks, governance, reports, views
+from hive.node import clocks, governance, newcomers, reports, views
 from hive.node.arguments import require_fitting, require_items
 from hive.node.metrics import ARRIVAL_COUNT_MAX
 from hive.node.node import Node
@@ -80,6 +80,7 @@ class Api:
             "agents": self.agents,
             "agent_issue": self.agent_issue,
             "agent_renew": self.agent_renew,
+            "agent_join": self.agent_join,
             "rotate": self.rotate,
             "revoke": self.revoke,
             "stop": self.stop,
@@ -328,6 +329,12 @@ class Api:
     async def agent_renew(self, name: str) -> View:
         """An agent's record with new dates, before it ends by itself."""
         return await governance.renew_agent(self.node, name)
+
+    async def agent_join(self, invite: str) -> View:
+        """An agent of this node, enrolled through an invite of a node that can issue."""
+        made = await newcomers.join_agent(self.node, invite)
+        listed = governance.agents(self.node)
+        return next(each for each in listed if each["inception"] == made.inception.hex())
 
     async def rotate(self, name: str) -> View:
         """A new generation of the node's or an agent's key; the old one is sealed."""

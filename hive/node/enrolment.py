@@ -72,9 +72,7 @@ def join(
     home = Home(path)
     keyring = _keyring(home, passphrase)
     request = _node_request(invite, keyring, name, zone, cell)
-    reply = trio.run(_say, invite, _letter(path / LETTER_FILE, invite, request))
-    answer = _opened(invite, reply)
-    records, federation = _verified(invite, answer)
+    records, federation, leaf = trio.run(enrol, path / LETTER_FILE, invite, request)
     settings = NodeConfig(
         name=request.name,
         federation=federation.hex(),
@@ -84,7 +82,7 @@ def join(
         tls_port=port,
         bootstrap=invite.addresses,
     )
-    write_private(home.leaf, reply.leaf)
+    write_private(home.leaf, leaf)
     settle(home, settings, records)
     (path / LETTER_FILE).unlink()
     return Made(
@@ -96,6 +94,18 @@ def join(
         namespaces=(),
         custody_class=keyring.custody_class,
     )
+
+
+async def enrol(
+    letter: Path, invite: Invite, request: EnrolmentRequest
+) -> tuple[tuple[bytes, ...], FederationId, bytes]:
+    """Uses the invite: the verified records down to the new one, the federation, the TLS leaf.
+
+    What was said is kept in the file `letter` until the caller removes it.
+    """
+    reply = await _say(invite, _letter(letter, invite, request))
+    records, federation = _verified(invite, _opened(invite, reply))
+    return records, federation, reply.leaf
 
 
 def _keyring(home: Home, passphrase: Passphrase | None) -> FileKeyring:
