@@ -241,6 +241,8 @@ class Recordkeeping:
         reached: dict[tuple[bytes, bytes], bool] = {}
         for delta in self._deltas_of(head.chain):
             records = (delta.header.leaf, _node_record(delta))
+            if not reached and self._is_of_others(records, org):
+                return 0
             if records not in reached:
                 reached[records] = self._is_reached(records, org)
             if reached[records] and not self._is_good(delta, records, head.chain):
@@ -253,6 +255,11 @@ class Recordkeeping:
             yield from (held.delta for held in page)
             first += len(page)
         yield from self._core.pending.undecided(chain)
+
+    def _is_of_others(self, records: tuple[bytes, bytes], org: Inception) -> bool:
+        """Whether author and writer of a log are of other orgs: true of all its deltas or none."""
+        chains = [self._core.trust.chain_of(RecordId(record)) for record in records]
+        return all(chain is not None and chain.org != org for chain in chains)
 
     def _is_reached(self, records: tuple[bytes, bytes], org: Inception) -> bool:
         chains = [self._core.trust.chain_of(RecordId(record)) for record in records]
