@@ -65,6 +65,8 @@ class Replication:
 
     def push(self, admitted: DeltasAdmitted, now: Now) -> Effects:
         """Deltas that are durable here go to whoever wants them."""
+        if not self.pusher.has_takers(admitted.sender, now):
+            return []
         stored = tuple(
             StoredDelta(delta.header.namespace, delta.to_bytes()) for delta in admitted.deltas
         )

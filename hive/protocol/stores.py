@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from hive.protocol.commands import Declined
 from hive.protocol.core import Core, Effects
-from hive.protocol.events import Store
-from hive.protocol.machine import Token
+from hive.protocol.events import Effect, Reply, SignAs, Store
+from hive.protocol.machine import Token, Verify
 from hive.protocol.ports import PutDelta, PutForget, PutFork, PutRecord, Truncate, Write
+from hive.protocol.reconciliation.digests import leaf_of
 from hive.wire.clock import Hlc
 
 Change: TypeAlias = tuple[str, Hlc | None]
@@ -41,33 +43,41 @@ class Stores:
         return Store(token, writes)
 
     def _changed_by(self, writes: Sequence[Write]) -> tuple[Change, ...]:
+        """One change for all deltas of a leaf bucket: buckets are what reconciliation compares."""
         changes: dict[Change, None] = {}
+        leaves: dict[tuple[str, int], Hlc] = {}
         for write in writes:
             match write:
                 case PutDelta():
-                    changes[write.delta.header.namespace, write.delta.header.stamp] = None
+                    header = write.delta.header
+                    leaves[header.namespace, leaf_of(header.hlc)] = header.stamp
                 case PutForget():
                     changes[write.forget.namespace, None] = None
                 case Truncate():
                     changes |= {(name, None): None for name in self._core.reader.namespaces()}
                 case _:
                     pass
+        changes |= {(namespace, stamp): None for (namespace, _), stamp in leaves.items()}
         return tuple(changes)
 
     def in_one(self, effects: Effects) -> Effects:
-        """All writes of one event in one `Store`, before everything else.
+        """All writes of one event in one `Store`; before it only what no failure may swallow.
 
-        Several would let the writes of a later event overtake the second one, since the driver
-        hands it over only when the first is durable.
+        Several stores would let the writes of a later event overtake the second one, since the
+        driver hands it over only when the first is durable. What stands behind a store that
+        fails is dropped: asks to verify or sign, and refusals, must not be.
         """
         stores = [effect for effect in effects if isinstance(effect, Store)]
-        if len(stores) < 2:
+        if not stores:
             return effects
+        first = [effect for effect in effects if _stands_alone(effect)]
+        rest = [e for e in effects if not isinstance(e, Store) and not _stands_alone(e)]
+        if len(stores) == 1:
+            return [*first, stores[0], *rest]
         token = self._core.tokens.fresh()
         self._merged[token] = tuple(store.token for store in stores)
         writes = tuple(write for store in stores for write in store.writes)
-        rest = [effect for effect in effects if not isinstance(effect, Store)]
-        return [Store(token, writes), *rest]
+        return [*first, Store(token, writes), *rest]
 
     def settled(self, merged: Token) -> list[tuple[Token, tuple[Change, ...]]]:
         """The disk has a store: the tokens in it, and what each changed."""
@@ -91,3 +101,10 @@ class Stores:
             return []
         owed, self._owed = tuple(self._owed), []
         return [self.store(self._core.tokens.fresh(), owed)]
+
+
+def _stands_alone(effect: Effect) -> bool:
+    """Whether an effect claims nothing about what is stored."""
+    if isinstance(effect, Reply):
+        return isinstance(effect.answer, Declined)
+    return isinstance(effect, Verify | SignAs)

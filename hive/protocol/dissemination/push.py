@@ -163,7 +163,7 @@ class Pusher:
         parcels: dict[tuple[str, ...], list[tuple[int, int, bytes]]] = {}
         effects: list[Send] = []
         for id, member in self._members.items():
-            if id == event.source or not self._is_due(event, member, now_us):
+            if id == event.source or not self._is_due(event.source, member, now_us):
                 continue
             wanted = tuple(name for name in namespaces if self._wants(id, member, name))
             if not wanted:
@@ -173,8 +173,15 @@ class Pusher:
             effects += self._send(id, member, parcels[wanted], now_us)
         return effects
 
-    def _is_due(self, event: DeltasStored, member: _Member, now_us: MonotonicUs) -> bool:
-        return event.source is None or now_us < member.connected_at + self._config.newcomer_us
+    def has_takers(self, source: PeerId | None, now: Now) -> bool:
+        """Whether what came from there may be pushed to anybody at all."""
+        return any(
+            id != source and self._is_due(source, member, now.monotonic_us)
+            for id, member in self._members.items()
+        )
+
+    def _is_due(self, source: PeerId | None, member: _Member, now_us: MonotonicUs) -> bool:
+        return source is None or now_us < member.connected_at + self._config.newcomer_us
 
     def _wants(self, id: PeerId, member: _Member, namespace: str) -> bool:
         is_interested = any(covers_namespace(prefix, namespace) for prefix in member.prefixes)
