@@ -108,3 +108,10 @@ def _stands_alone(effect: Effect) -> bool:
     if isinstance(effect, Reply):
         return isinstance(effect.answer, Declined)
     return isinstance(effect, Verify | SignAs)
+
+
+def _stands_alone(effect: Effect) -> bool:
+    """Whether an effect claims nothing about what is stored."""
+    if isinstance(effect, Reply):
+        return isinstance(effect.answer, Declined)
+    return isinstance(effect, Verify | SignAs)
