@@ -108,10 +108,3 @@ def _stands_alone(effect: Effect) -> bool:
     if isinstance(effect, Reply):
         return isinstance(effect.answer, Declined)
     return isinstance(effect, Verify | SignAs)
-
-
-def _stands_alone(effect: Effect) -> bool:
-    """Whether an effect claims nothing about what is stored."""
-    if isinstance(effect, Reply):
-        return isinstance(effect.answer, Declined)
-    return isinstance(effect, Verify | SignAs)

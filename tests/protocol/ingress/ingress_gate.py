@@ -21,8 +21,17 @@ from hive.memory.log import State
 from hive.memory.receipt import Receipt, receipt_proofs
 from hive.protocol.budget import BudgetConfig, Budgets
 from hive.protocol.freshness import Freshness, FreshnessConfig
-from hive.protocol.ingress import STEPS, Arrival, Ingress, IngressConfig, Step, View
+from hive.protocol.ingress import (
+    STEPS,
+    Ingress,
+)
 from hive.protocol.intake import Intake
+from hive.protocol.judgement import (
+    Arrival,
+    IngressConfig,
+    Step,
+    View,
+)
 from hive.protocol.machine import Token, Verify
 from hive.protocol.outcomes import (
     DeltaRefused,

@@ -17,7 +17,11 @@ from ingress_gate import ADMITTED_MS, START_MS, Gate, Pen, with_step, without
 from hive.memory.delta import Delta, Header, Proof, Undecoded
 from hive.memory.receipt import parse_receipt_untrusted
 from hive.protocol.budget import BudgetConfig
-from hive.protocol.ingress import Judgement, Step, View
+from hive.protocol.judgement import (
+    Judgement,
+    Step,
+    View,
+)
 from hive.protocol.ports import Truncate
 from hive.trust.capability import FOREVER_MS, RECALL, REMEMBER, Capability
 from hive.trust.chain import STEPS as TRUST_STEPS

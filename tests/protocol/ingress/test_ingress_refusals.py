@@ -13,7 +13,9 @@ from hive.memory.log import State
 from hive.protocol import events as ev
 from hive.protocol import refusals
 from hive.protocol.commands import Authored, Declined
-from hive.protocol.ingress import STEPS
+from hive.protocol.ingress import (
+    STEPS,
+)
 from hive.protocol.machine import Token
 from hive.protocol.refusals import Fault
 from hive.store.faults import StoreFull
