@@ -19,6 +19,7 @@
 `upkeep`       own records renewed before they end
 `enrolment`    joining a federation with nothing but an invite
 `cards`        what an organisation says of itself before a ceremony, and its keys
+`newcomers`    agents that join a node which cannot issue, by invite
 `ceremony`     founding a federation and enrolling an organisation, by files
 `founded`      a federation's file: root, organisations and issuers, verified when read
 `member`       the first node of an organisation in a founded federation

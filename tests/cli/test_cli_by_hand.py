@@ -101,13 +101,20 @@ def test_memories_cross_organisations_and_the_stranger_at_the_door_is_told_why(
         script = script.replace(f":{written}", f":{free}")
     done = run(script, folder)
     assert done.returncode == 0, done.stderr[-4_000:]
-    told = run("hive remember --home acme-1 --namespace commons 'Otters hold hands'", folder)
+    told = run("hive remember --home acme-1 --namespace commons 'Bees dance for honey'", folder)
     assert told.returncode == 0, told.stderr
-    wait = "until hive recall otters --home corp-1 | grep -q Otters; do :; done"
+    wait = "until hive recall bees --home corp-1 | grep -q Bees; do :; done"
     assert run(f"timeout 60 bash -c '{wait}'", folder).returncode == 0
-    hit = json.loads(run("hive recall otters --home corp-1 --json", folder).stdout)["hits"][0]
+    hit = json.loads(run("hive recall bees --home corp-1 --json", folder).stdout)["hits"][0]
     assert (hit["org_name"], hit["writer_name"]) == ("acme", "acme-1")
     assert next(link["kind"] for link in hit["chain"]) == "root"
     again = run("hive join acme-2.invite --home acme-3 --listen 127.0.0.1:0", folder)
     assert (again.returncode, "spent" in again.stderr) == (3, True)
+    scout = run("hive agent list --json --home acme-2", folder)
+    rights = json.loads(scout.stdout)["agents"][0]["capabilities"][0]
+    assert (rights["prefix"], rights["actions"]) == ("commons", ["remember", "recall"])
+    second = run("hive agent join scout.invite --home acme-2", folder)
+    assert (second.returncode, "exists here" in second.stderr) == (1, True)
+    swapped = run("hive agent join acme-2.invite --home acme-2", folder)
+    assert (swapped.returncode, "for a node" in swapped.stderr) == (1, True)
     run("hive down --home corp-1", folder)
