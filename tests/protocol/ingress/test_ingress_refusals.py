@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -16,8 +17,10 @@ from hive.protocol.commands import Authored, Declined
 from hive.protocol.ingress import (
     STEPS,
 )
-from hive.protocol.machine import Token
+from hive.protocol.machine import Token, Verify
+from hive.protocol.outcomes import DeltaRefused, Output
 from hive.protocol.refusals import Fault
+from hive.protocol.waiting import WaitingConfig
 from hive.store.faults import StoreFull
 from hive.store.memory_store import MemoryStore, MemoryStoreConfig
 from hive.trust.envelope import Signed
@@ -227,3 +230,28 @@ def _lonely_world(*, answers_first: bool, is_full: bool) -> tuple[World, Node, S
     world.run(1)
     node.store_fails = not is_full
     return world, node, agent
+
+
+def test_signatures_that_are_never_verified_hold_bounded_memory_and_blame_nobody() -> None:
+    class Deaf(Gate):
+        def _perform(self, outputs: Sequence[Output]) -> None:
+            self.outputs += outputs
+            self.refused += [o.refusal.reason.code for o in outputs if isinstance(o, DeltaRefused)]
+
+    gate = Deaf()
+    gate.intake.waiting.config = WaitingConfig(verifying_bytes_max=10_000)
+    pen = gate.pen()
+    for number in range(40):
+        gate.send(pen.write(f"text {number}"))
+    assert 0 < sum(isinstance(output, Verify) for output in gate.outputs) < 20
+    assert gate.refused[-1] == "over_budget"
+    assert gate.health == 1_000
+
+
+def test_a_body_that_comes_while_its_header_is_verified_is_kept() -> None:
+    gate = Gate()
+    delta = gate.pen().write()
+    gate.send(replace(delta, body=b""), delta)
+    held = gate.store.delta(delta.id)
+    assert held is not None
+    assert held.delta.body == delta.body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -11,9 +12,23 @@ from hypothesis import strategies as st
 from hive.memory.log import State
 from hive.protocol import events as ev
 from hive.protocol.messages import Deltas, Forks, Records
+from hive.trust.records import SealEntry
+from hive.trust.rotation import rotate_agent
 from hive.wire.ids import Digest
 from hive.wire.schema import Record
-from tests.protocol.peer.peer_history import PEERS, History, digest_of, history, observer, tell
+from tests.protocol.peer.peer_federation import found, key
+from tests.protocol.peer.peer_history import (
+    AT_MS,
+    PEERS,
+    History,
+    digest_of,
+    history,
+    log,
+    observer,
+    pen,
+    revoked,
+    tell,
+)
 
 orders = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -120,3 +135,34 @@ def test_a_restart_in_the_middle_ends_in_the_same_replica() -> None:
         other._put(0, restarted.peer.core.own.peer, ev.StreamOpened(peer))
     heal(other, restarted, told)
     assert digest_of(restarted) == digest
+
+
+def test_a_deeper_seal_cuts_what_a_later_generation_built_above_it() -> None:
+    """Who held the log when the second revocation came keeps no more than who comes after."""
+    federation = found("acme", "bell", threshold=1)
+    acme = federation.orgs["acme"]
+    agent, writer = acme.agent("erin", now_ms=AT_MS - 1_000), acme.node("acme-1", "eu", AT_MS)
+    old = log(pen(federation, agent, writer), "e1", "e2")
+    rotation = rotate_agent(
+        acme.issuer,
+        acme.issuer_key,
+        agent,
+        revealed=key("erin-next"),
+        next_digest=key("erin-3").public.digest,
+        seal=[SealEntry(old[1].header.chain, 2, old[1].id)],
+        now_ms=AT_MS,
+    )
+    new_pen = replace(pen(federation, rotation.record, writer), agent_key=key("erin-next"))
+    new = log(new_pen, "e3", "e4", after=old[1])
+    records = [agent, writer, rotation.record, rotation.revocation]
+    told = [Records((signed.to_bytes(),)) for signed in records]
+    deltas = [Deltas((delta.to_bytes(),)) for delta in (*old, *new)]
+    deeper = Records((revoked(acme, agent, old[0]).to_bytes(),))
+    early_world, early = observer(federation)
+    tell(early_world, early, [*told, *deltas])
+    assert early.store.head(old[0].header.chain).sequence == 4  # type: ignore[union-attr]
+    tell(early_world, early, [deeper])
+    late_world, late = observer(federation)
+    tell(late_world, late, [*told, deeper, *deltas])
+    assert early.store.head(old[0].header.chain).sequence == 1  # type: ignore[union-attr]
+    assert digest_of(early) == digest_of(late)
