@@ -25,7 +25,9 @@ from typing import Final
 from hive.memory.delta import Delta, Header
 from hive.memory.fork import fork_proof
 from hive.protocol.commands import Author
-from hive.protocol.ingress import Arrival
+from hive.protocol.judgement import (
+    Arrival,
+)
 from hive.protocol.machine import Ticked
 from hive.protocol.outcomes import DeltaRefused, Output
 from hive.wire.codec import encode
@@ -37,6 +39,9 @@ from .station import Station, frames, now
 
 REFERENCE_VERIFIES: Final = 17_500
 AGENTS, NODES, TOGETHER = 20, 4, 64
+WRITERS: Final = 64
+"""Agents that write at once at one node, so that its disk has something to group."""
+
 SENDER: Final = PeerId(b"the sender's peer id")
 
 SINGLE, BATCHED, THREADS = 0.75, 4.0, 1.5
@@ -269,7 +274,7 @@ def _quarantine(station: Station, realm: Realm, delta: Delta) -> None:
 
 
 def _gossip(count: int, together: int) -> tuple[float, float]:
-    realm, _ = staffed(AGENTS, NODES)
+    realm, _ = staffed(WRITERS, NODES)
     agents = tuple(realm.agents)
     with _scratch() as directory:
         author = Station(realm, "node-0", directory, agents=(*agents, "issuer"))
