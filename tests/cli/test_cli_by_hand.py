@@ -19,7 +19,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = ("7441", "7442", "7443")
-HOMES = ("acme-1", "acme-2", "dora-1")
+HOMES = ("acme-1", "acme-2", "corp-1", "dora-1")
 TIMEOUT_S = 240
 
 
@@ -117,4 +117,3 @@ def test_memories_cross_organisations_and_the_stranger_at_the_door_is_told_why(
     assert (second.returncode, "exists here" in second.stderr) == (1, True)
     swapped = run("hive agent join acme-2.invite --home acme-2", folder)
     assert (swapped.returncode, "for a node" in swapped.stderr) == (1, True)
-    run("hive down --home corp-1", folder)
