@@ -52,7 +52,17 @@ def play(stage: Stage, federation: Federation) -> None:
     (address,) = free_addresses(1)
     invite = federation[f"{HOST}-1"].call("invite", name="corp-rogue", region="eu-west")["invite"]
     join(home, invite, listen=address)
-    trio.run(partial(_attack, stage, federation))
+    try:
+        trio.run(partial(_attack, stage, federation))
+    except BaseExceptionGroup as group:
+        raise _innermost(group) from None
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The one error inside groups that hold nothing else."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 async def _attack(stage: Stage, federation: Federation) -> None:

@@ -19,13 +19,16 @@ from . import attacking, crashing, forgetting, joining, recalling, spreading
 from .corpus import texts
 from .federation import Federation
 from .stage import Stage
-from .summary import as_data, as_text, missed
+from .summary import as_data, as_text
 
 TEXT_COUNT: Final = 3_000
 
 
 def run(keep: Path | None, json: bool) -> int:
-    """Plays the demo; 0 where everything went as promised, 1 where something did not."""
+    """Plays the demo; 0 where everything went as promised, 1 where something did not.
+
+    A goal of speed that was missed is shown and no failure: the machine may be somebody else's too.
+    """
     stage = Stage()
     failure = ""
     with _folder(keep) as folder:
@@ -39,6 +42,8 @@ def run(keep: Path | None, json: bool) -> int:
             failure = plain(str(error))
             stage.console.print(f"\n   [bold red]✗[/] {stage.act_name}: ", end="")
             stage.console.print(failure, markup=False)
+            if error.hint:
+                stage.say(error.hint)
         finally:
             if is_kept:
                 for member in federation:
@@ -48,7 +53,7 @@ def run(keep: Path | None, json: bool) -> int:
     click.echo(as_json(as_data(stage, failure)) if json else as_text(stage, failure))
     if is_kept:
         _say_how_to_play(stage, federation)
-    return 1 if failure or missed(stage) else 0
+    return 1 if failure else 0
 
 
 def _play(stage: Stage, federation: Federation) -> None:

@@ -27,7 +27,8 @@ def as_data(stage: Stage, failure: str) -> dict[str, Any]:
         for each in stage.figures
     ]
     return {
-        "is_good": not failure and not missed(stage),
+        "is_good": not failure,
+        "is_fast": not missed(stage),
         "failure": failure,
         "elapsed_s": round(stage.elapsed_s, 1),
         "figures": figures,
@@ -41,7 +42,9 @@ def as_text(stage: Stage, failure: str) -> str:
         for each in stage.figures
     ]
     late = [each.name for each in missed(stage)]
-    verdict = f"goals missed: {', '.join(late)}" if late else "every promise kept"
+    verdict = "every promise kept"
+    if late:
+        verdict += f"; slower than the goal: {', '.join(late)}"
     if failure:
         verdict = f"failed in {stage.act_name}: {failure.splitlines()[0]}"
     return f"\n{table(rows)}\n\n{verdict}; {stage.elapsed_s:.0f} s"
