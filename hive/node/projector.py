@@ -19,6 +19,8 @@ from hive.store.projection import Entry, Projection
 from hive.wire.ids import DeltaId
 
 FEED_ROWS: Final = 256
+GATHER_S: Final = 0.1
+"""New rows are fed together, away from the moment in which they spread; a search waits for none."""
 RETRY_S: Final = 2
 """Between two tries to put on disk what it did not take."""
 SAVE_AFTER_ROWS: Final = 5_000
@@ -58,6 +60,7 @@ class Projector:
                 await trio.sleep(RETRY_S)
                 continue
             await self._wake.wait()
+            await trio.sleep(GATHER_S)
 
     async def catch_up(self) -> None:
         """Feeds everything up to the store's last row."""
