@@ -41,7 +41,7 @@ def run(keep: Path | None, json: bool) -> int:
         except HiveError as error:
             failure = plain(str(error))
             stage.console.print(f"\n   [bold red]✗[/] {stage.act_name}: ", end="")
-            stage.console.print(failure, markup=False)
+            stage.console.print(failure, markup=False, soft_wrap=True)
             if error.hint:
                 stage.say(error.hint)
         finally:

@@ -60,11 +60,11 @@ class Stage:
 
     def say(self, text: str) -> None:
         """One line of what happened."""
-        self.console.print(f"   {escape(plain(text))}")
+        self.console.print(f"   {escape(plain(text))}", soft_wrap=True)
 
     def good(self, text: str) -> None:
         """One promise kept."""
-        self.console.print(f"   [green]✓[/] {escape(plain(text))}")
+        self.console.print(f"   [green]✓[/] {escape(plain(text))}", soft_wrap=True)
 
     def figure(
         self, name: str, value: float | int | str, unit: str = "", most: float | None = None

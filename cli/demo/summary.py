@@ -59,4 +59,4 @@ def _number(value: float | int | str) -> str:
 def _goal(figure: Figure) -> str:
     if figure.most is None:
         return ""
-    return f"goal ≤ {figure.most:g} {'✓' if figure.is_met else '✗'}"
+    return f"goal ≤ {figure.most:,.0f} {'✓' if figure.is_met else '✗'}"
