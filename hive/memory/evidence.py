@@ -186,7 +186,7 @@ def _continues(case: _Case) -> bool:
     return before is None or (header.previous == before.id and header.hlc > before.header.hlc)
 
 
-STEPS: Final[tuple[tuple[int, str, _Check], ...]] = (
+CHECKS: Final[tuple[tuple[int, str, _Check], ...]] = (
     (1, "malformed", _is_decoded),
     (3, "wrong_federation", _is_of_federation),
     (5, "bad_namespace", _has_namespace),
@@ -276,7 +276,7 @@ def judge_deltas(
         case = _Case(
             delta, trust, forks, now_ms, last_good.get((header.chain, header.sequence - 1))
         )
-        refusal = next(((n, reason) for n, reason, holds in STEPS if not holds(case)), None)
+        refusal = next(((n, reason) for n, reason, holds in CHECKS if not holds(case)), None)
         if refusal is None:
             last_good[header.chain, header.sequence] = delta
             forgets.take(case)

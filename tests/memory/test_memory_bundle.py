@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hive.errors import MalformedFrame
 from hive.memory.bundle import MAGIC, needed_records, verify_bundle, write_bundle
 from hive.memory.delta import Delta
-from hive.memory.evidence import STEPS
+from hive.memory.evidence import CHECKS
 from hive.memory.fork import fork_proof
 from hive.protocol import refusals
 from hive.trust.envelope import sign_record
@@ -227,5 +227,5 @@ def test_no_bytes_behind_a_right_checksum_raise_anything_else(data: st.DataObjec
 
 
 def test_steps_and_codes_are_those_of_ingress() -> None:
-    for number, code, _ in STEPS:
+    for number, code, _ in CHECKS:
         assert refusals.REASONS[code].step == number
