@@ -183,15 +183,13 @@ def _compiled(fields: Sequence[Shape]) -> Callable[[object], bool]:
     """The condition of all fields as a function; its text is made of shapes, never of input."""
     names = [f"field_{place}" for place in range(len(fields))]
     conditions = [shape.condition(name) for shape, name in zip(fields, names, strict=True)]
-    source = (
-        "def fits(value):\n"
-        f"    if type(value) is not tuple or len(value) != {len(names)}: return False\n"
-        f"    [{', '.join(names)}] = value\n"
-        f"    return {' and '.join(conditions) or True}\n"
-    )
-    namespace: dict[str, Any] = {"is_wide_text": _is_wide_text}
-    exec(source, namespace)
-    fits: Callable[[object], bool] = namespace["fits"]
+    source = f"lambda {', '.join(names)}: {' and '.join(conditions) or True}"
+    fit: Callable[..., bool] = eval(source, {"is_wide_text": _is_wide_text})
+    count = len(names)
+
+    def fits(value: object) -> bool:
+        return type(value) is tuple and len(value) == count and fit(*value)
+
     return fits
 
 
