@@ -416,6 +416,8 @@ async def _driven(node: Node) -> AsyncIterator[Node]:
 
 
 async def _say_goodbye(node: Node, is_online: bool) -> None:
+    if is_online and not node.is_copy:
+        node.store.submit(node.remember_peers(), lambda error: None)
     if is_online and len(node.peer.introductions.known):
         with trio.move_on_after(GOODBYE_S):
             await node.driver.ask(Leave())

@@ -179,6 +179,16 @@ class Living:
         others = len(self.node.peer.introductions.known)
         return core.freshness.is_fresh(clocks.read()) and len(core.connected) == others
 
+    @property
+    def standing(self) -> str:
+        """For the reader of a failed test."""
+        node, core = self.node, self.node.peer.core
+        known = [each.chain.name for _, each in node.peer.introductions.known.items()]
+        age_ms = core.freshness.age_us(clocks.read()) // 1_000
+        drops = dict(node.driver.links.drops) if node.driver.links else {}
+        ends = dict(node.streams.ends)
+        return f"{core.own.name}: {known=} {len(core.connected)=} {age_ms=} {drops=} {ends=}"
+
     def holds(self, id: str) -> bool:
         return bool(self.node.store.ids_with_prefix(bytes.fromhex(id), 1))
 
@@ -210,7 +220,10 @@ async def settled(nodes: list[Living]) -> None:
             for each in nodes
         )
 
-    await until(is_settled, "everybody is connected and fresh")
+    try:
+        await until(is_settled, "everybody is connected and fresh")
+    except AssertionError as error:
+        raise AssertionError("; ".join(each.standing for each in nodes)) from error
 
 
 def run(main: Callable[..., Awaitable[None]], *arguments: object) -> None:
