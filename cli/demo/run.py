@@ -57,7 +57,8 @@ def run(keep: Path | None, json: bool) -> int:
 
 
 def _play(stage: Stage, federation: Federation) -> None:
-    corpus = texts(TEXT_COUNT)
+    with stage.busy("reading the docstrings of the standard library"):
+        corpus = texts(TEXT_COUNT)
     joining.play(stage, federation)
     written = spreading.play(stage, federation, corpus)
     recalling.play(stage, federation, written)

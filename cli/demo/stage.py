@@ -55,7 +55,8 @@ class Stage:
         """Begins an act."""
         self.act_name = name
         self.console.print(
-            f"\n[bold cyan]{number}  {escape(title)}[/]  [dim]{self.elapsed_s:.0f} s[/]"
+            f"\n[bold cyan]{number}  {escape(title)}[/]  [dim]{self.elapsed_s:.0f} s[/]",
+            soft_wrap=True,
         )
 
     def say(self, text: str) -> None:
