@@ -17,7 +17,7 @@ import trio
 from hive.custody.file import FileKeyring
 from hive.custody.keyfile import write_private
 from hive.custody.passphrase import Passphrase
-from hive.errors import HiveError, MalformedFrame, StoreError
+from hive.errors import ConfigError, HiveError, MalformedFrame, StoreError
 from hive.law.durability import LocalDurability
 from hive.law.epochs import OneEpoch
 from hive.law.rules import CapabilityRules
@@ -64,7 +64,7 @@ from hive.transport.udp import UdpCarrier
 from hive.trust.envelope import parse_untrusted
 from hive.trust.records import IssuerRecord, NodeRecord
 from hive.trust.tls import leaf_pem, verify_leaf
-from hive.wire.ids import FederationId, RecordId
+from hive.wire.ids import DIGEST_BYTES, FederationId, RecordId
 from hive.wire.randomness import Stream
 from hive.wire.schema import label_of_untrusted
 
@@ -127,7 +127,7 @@ class Node:
         held = self.keyring.signer(NODE)
         return Peer(
             peer_config(self.settings),
-            FederationId(bytes.fromhex(self.settings.federation)),
+            _federation_of(self.settings),
             own,
             peer_record(own, held, EMBEDDED_ADDRESS),
             PeerPorts(
@@ -366,6 +366,20 @@ class Node:
         if record:
             await self.admit([record])
         await stream.send(reply.to_body())
+
+
+def _federation_of(settings: NodeConfig) -> FederationId:
+    """The federation that the settings name; raises `ConfigError`."""
+    try:
+        named = bytes.fromhex(settings.federation)
+    except ValueError:
+        named = b""
+    if len(named) != DIGEST_BYTES:
+        raise ConfigError(
+            "the settings name no federation",
+            hint="put back `federation` in config.toml: the 64 hex digits that every node shares",
+        )
+    return FederationId(named)
 
 
 @asynccontextmanager

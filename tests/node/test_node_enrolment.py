@@ -59,7 +59,7 @@ def test_an_expired_or_cut_invite_is_refused_before_anything_is_made(
         with pytest.raises(MalformedFrame):
             joiner(tmp_path, texts[0][:cut])()
     skew.ms = 2 * HOUR_MS
-    with pytest.raises(HiveError, match="expired|ended|over") as caught:
+    with pytest.raises(HiveError, match="ended") as caught:
         joiner(tmp_path, texts[0])()
     assert caught.value.hint
     assert not (tmp_path / "acme-2").exists()

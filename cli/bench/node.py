@@ -1,0 +1,92 @@
+"""A node at rest: resident memory and idle share of a core with 10^4 memories.
+
+The node is a process of its own and is looked at from outside, in /proc, while nobody asks it
+anything; the goals are FIGURES.md's.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hive.client.client import Client, connect
+from hive.node import clocks
+from hive.node.home import initialise
+
+MEMORY_COUNT: Final = 10_000
+BATCH_COUNT: Final = 1_000
+REST_S: Final = 15.0
+RESIDENT_GOAL_BYTES: Final = 150 << 20
+IDLE_GOAL_SHARE: Final = 0.01
+READY_S: Final = 30.0
+_RUN: Final = """
+import sys, pathlib, trio
+from hive.node import control
+from hive.node.home import Home
+from hive.node.node import up
+home = Home(pathlib.Path(sys.argv[1]))
+ready = lambda node: print("ready", flush=True)
+async def main():
+    await up(home, home.settings(), None, control=control.serve, ready=ready)
+trio.run(main)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeAtRest:
+    """What a resting node costs."""
+
+    memory_count: int
+    resident_bytes: int
+    idle_share: float
+    """Of one core."""
+
+
+def measure(memory_count: int = MEMORY_COUNT, rest_s: float = REST_S) -> NodeAtRest:
+    """Fills a laptop's node, restarts it, lets it rest and looks."""
+    with tempfile.TemporaryDirectory(prefix="hive-bench-") as folder:
+        home = Path(folder) / "home"
+        initialise(home, listen="127.0.0.1:0")
+        with connect(home) as hive:
+            _fill(hive, memory_count)
+        process = subprocess.Popen(
+            [sys.executable, "-c", _RUN, str(home)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            return _at_rest(process.pid, memory_count, rest_s)
+        finally:
+            process.terminate()
+            process.wait(READY_S)
+
+
+def _fill(hive: Client, memory_count: int) -> None:
+    for first in range(0, memory_count, BATCH_COUNT):
+        many = range(first, min(first + BATCH_COUNT, memory_count))
+        hive.remember_many([{"text": f"memory {n}: otter {n * 7919 % 9973}"} for n in many])
+
+
+def _at_rest(pid: int, memory_count: int, rest_s: float) -> NodeAtRest:
+    began, used = clocks.read().monotonic_us, _cpu_s(pid)
+    threading.Event().wait(rest_s)
+    elapsed_s = (clocks.read().monotonic_us - began) / 1e6
+    return NodeAtRest(memory_count, _resident_bytes(pid), (_cpu_s(pid) - used) / elapsed_s)
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _resident_bytes(pid: int) -> int:
+    pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,191 @@
+"""Goal: records renew by themselves, keys rotate in a live federation, revocation bites."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import trio
+from node_world import (
+    HOUR_MS,
+    Living,
+    Realm,
+    Skew,
+    address,
+    federation,
+    found,
+    living,
+    run,
+    seconds,
+    settled,
+    until,
+)
+
+from hive.client.client import connect
+from hive.errors import Refused
+from hive.node.enrolment import join
+from hive.node.home import Home, initialise
+
+REVOCATION_S = 60
+
+
+async def remember(node: Living, text: str) -> str:
+    return str((await node.call("remember", text=text, namespace="commons/notes"))["id"])
+
+
+async def everywhere(nodes: list[Living], id: str) -> None:
+    await until(lambda: all(node.holds(id) for node in nodes), "all hold it")
+
+
+async def joined(realm: Realm, inviter: Living, name: str) -> Home:
+    text = (await inviter.call("invite", name=name, region="us-east"))["invite"]
+    home = Home(realm.folder / name)
+    await trio.to_thread.run_sync(lambda: join(home.path, text, listen=address()))
+    return home
+
+
+@pytest.mark.parametrize("hours", [13, 25])
+def test_a_laptop_renews_its_records_when_it_opens(tmp_path: Path, skew: Skew, hours: int) -> None:
+    initialise(tmp_path / "home", listen="127.0.0.1:0")
+    with connect(tmp_path / "home") as hive:
+        before = hive.status()["node"]
+        hive.remember("before")
+    skew.ms = hours * HOUR_MS
+    with connect(tmp_path / "home") as hive:
+        after = hive.status()["node"]
+        assert after["record_ends_ms"] > before["record_ends_ms"]
+        assert after["peer"] == before["peer"]
+        assert hive.remember("after")["sequence"] == 2
+
+
+@pytest.mark.parametrize("hours", [13, 25])
+def test_a_member_is_renewed_by_its_issuers_node_also_after_its_record_ended(
+    tmp_path: Path, skew: Skew, hours: int
+) -> None:
+    """The clock begins in the past, because TLS compares leaves with the real one."""
+    skew.ms = -hours * HOUR_MS
+    realm = found(tmp_path, ("acme",))
+    acme = realm.member("acme")
+    homes: list[Home] = []
+
+    async def before() -> None:
+        async with federation(acme) as (one,):
+            homes.append(await joined(realm, one, "acme-2"))
+
+    async def after() -> None:
+        async with federation(acme) as (one,), living(homes[0]) as two:
+            own = two.node.peer.core.own
+            began = own.record
+            await until(lambda: own.record != began, "the node's record is renewed")
+            await settled([one, two])
+            written = await remember(one, "to the renewed node")
+            await everywhere([two], written)
+
+    run(before)
+    skew.ms = 0
+    run(after)
+
+
+def test_a_rotated_node_key_keeps_streams_and_logs_going(tmp_path: Path) -> None:
+    realm = found(tmp_path, ("acme", "bell"))
+    homes = [realm.member(org) for org in ("acme", "bell")]
+
+    async def main() -> None:
+        async with federation(*homes) as (acme, bell):
+            first = await remember(acme, "before")
+            await everywhere([bell], first)
+            identity = acme.node.peer.core.own.inception
+            await acme.call("rotate", name="node")
+            assert acme.node.peer.core.own.inception == identity
+            second = await remember(acme, "after")
+            assert (await acme.call("show", id=second))["sequence"] == 2
+            await everywhere([bell], second)
+            back = await remember(bell, "and the other way")
+            await everywhere([acme], back)
+            assert (await acme.call("log"))["forks"] == []
+        async with federation(*homes) as (acme, bell):
+            third = await remember(acme, "restarted")
+            assert (await acme.call("show", id=third))["sequence"] == 3
+            await everywhere([bell], third)
+
+    run(main)
+
+
+def test_a_revoked_node_is_thrown_out_everywhere_within_a_minute(tmp_path: Path) -> None:
+    realm = found(tmp_path, ("acme", "bell"))
+    acme_home, bell_home = realm.member("acme"), realm.member("bell")
+
+    async def main() -> None:
+        async with federation(acme_home, bell_home) as (acme, bell):
+            home = await joined(realm, acme, "acme-2")
+            _take_agent(acme_home, home)
+            async with living(home) as out:
+                nodes = [acme, bell, out]
+                await settled(nodes)
+                first = await remember(acme, "the agent's record goes round")
+                await everywhere([bell, out], first)
+                good = await remember(await _as_me(out), "before")
+                await everywhere([acme, bell], good)
+                peer, began = out.node.peer.core.own.peer, seconds()
+                await acme.call("revoke", name="acme-2", reason="compromised")
+                await until(
+                    lambda: all(peer not in n.node.peer.core.connected for n in (acme, bell)),
+                    "its streams are closed",
+                    REVOCATION_S,
+                )
+                assert seconds() - began < REVOCATION_S
+                assert acme.holds(good)
+                assert bell.holds(good)
+                await until(
+                    lambda: not any(n.node.peer.introductions.known.get(peer) for n in nodes[:2]),
+                    "it is nobody's contact",
+                    REVOCATION_S,
+                )
+                written = await remember(acme, "without it")
+                await everywhere([bell], written)
+                assert not out.holds(written)
+
+    run(main)
+
+
+async def _as_me(node: Living) -> Living:
+    await until(lambda: node.node.peer.recordkeeping.agents, "the agent is known")
+    object.__setattr__(node.node, "settings", node.node.home.settings(agent="me"))
+    return node
+
+
+def _take_agent(original: Home, other: Home) -> None:
+    source, target = original.open_keyring(None), other.open_keyring(None)
+    held, following = source.signer("agent-me"), source.next_signer("agent-me")
+    target.create("agent-me", held.key.seed, following.key.seed)
+
+
+def test_a_revoked_agents_writes_are_refused_on_its_own_node_at_once(tmp_path: Path) -> None:
+    initialise(tmp_path / "home", listen="127.0.0.1:0")
+    with connect(tmp_path / "home") as hive:
+        hive.call("agent_issue", name="scribe")
+        kept = hive.remember("before", agent="scribe")["id"]
+        hive.call("revoke", name="scribe")
+        with pytest.raises(Refused) as caught:
+            hive.remember("after", agent="scribe")
+        assert caught.value.hint
+        assert hive.call("show", id=kept)["state"] == "live"
+        assert hive.remember("the other agent goes on")["sequence"] == 1
+
+
+def test_a_clock_ten_minutes_ahead_refuses_own_writes_and_others_refuse_its_future(
+    tmp_path: Path, skew: Skew
+) -> None:
+    realm = found(tmp_path, ("acme", "bell"))
+    homes = [realm.member(org) for org in ("acme", "bell")]
+
+    async def main() -> None:
+        async with federation(*homes) as (acme, _):
+            skew.ms = 600_000
+            await until(lambda: not acme.is_settled, "statements are too old for this clock")
+            with pytest.raises(Refused) as caught:
+                await remember(acme, "from the future")
+            assert caught.value.reason in ("not_fresh", "clock_ahead")
+            assert "clock" in caught.value.hint
+
+    run(main)
