@@ -319,14 +319,16 @@ def broken_commitment(case: Case) -> str | None:
 
 
 def wrong_inception(case: Case) -> str | None:
-    """Generation 0 hashes to its inception; later ones carry their predecessor's."""
+    """Generation 0 hashes to its inception; later ones carry their predecessor's, in its org."""
     record = case.record
     if not isinstance(record, IDENTITIES):
         return None
     if case.previous is not None:
         previous = case.previous.record
         same = isinstance(previous, IDENTITIES) and previous.inception == record.inception
-        return None if same else "it continues another identity"
+        if same and links.org_of(case.previous) == links.org_of(case.signed):
+            return None
+        return "it continues another identity"
     org = b"" if isinstance(record, OrgRecord) else record.org
     digests, _ = links.commitment_of(record)
     begun = inception(record.LABEL, links.keys_of(record), digests, org)

@@ -25,7 +25,7 @@ from trust_federation import (
 from hive.trust.capability import ISSUE_AGENT, REMEMBER
 from hive.trust.chain import STEPS
 from hive.trust.envelope import Signed, sign_record
-from hive.trust.issuing import identity_of, org_inception, state_freshness
+from hive.trust.issuing import identity_of, make_issuer, org_inception, state_freshness
 from hive.trust.keys import ED25519, Ed25519Key, PublicKey
 from hive.trust.records import (
     AgentRecord,
@@ -354,6 +354,35 @@ def rotation_that_takes_over_anothers_identity():
     victim = Inception(b"v" * 32)
     stolen = dataclasses.replace(rotated().record, inception=victim)
     return (), sign_record(stolen, key("node"), key("agent-next"))
+
+
+def bell() -> tuple[Signed[Any], Signed[IssuerRecord]]:
+    """Another organisation of the federation, and its issuer."""
+    org = make_test_org(
+        FED.root,
+        name="bell",
+        inception=org_inception([key("bell").public], [key("bell-next").public.digest]),
+        keys=(key("bell").public,),
+        threshold=1,
+        next_digests=(key("bell-next").public.digest,),
+    )
+    signed = sign_record(org, *root_signers())
+    issuer = make_issuer(
+        signed,
+        (key("bell"),),
+        key=key("bell-issuer").public,
+        next_key_digest=key("bell-issuer-next").public.digest,
+        capabilities=(capability(),),
+        not_before_ms=NOW_MS,
+    )
+    return signed, issuer
+
+
+@attack(Reason.WRONG_INCEPTION)
+def renewal_that_carries_a_rotated_agent_off_to_another_org():
+    org, issuer = bell()
+    theirs = {"org": org.record.inception, "parent_record": issuer.id, "previous": rotated().id}
+    return (rotated(), org, issuer), changed(rotated(), key("bell-issuer"), **theirs)
 
 
 @attack(Reason.WRONG_SEAL)
