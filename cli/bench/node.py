@@ -21,6 +21,8 @@ from hive.node.home import initialise
 
 MEMORY_COUNT: Final = 10_000
 BATCH_COUNT: Final = 1_000
+SETTLE_S: Final = 6.0
+"""After the start, while projections and caches are loaded; not counted."""
 REST_S: Final = 15.0
 RESIDENT_GOAL_BYTES: Final = 150 << 20
 IDLE_GOAL_SHARE: Final = 0.01
@@ -76,6 +78,7 @@ def _fill(hive: Client, memory_count: int) -> None:
 
 
 def _at_rest(pid: int, memory_count: int, rest_s: float) -> NodeAtRest:
+    threading.Event().wait(SETTLE_S)
     began, used = clocks.read().monotonic_us, _cpu_s(pid)
     threading.Event().wait(rest_s)
     elapsed_s = (clocks.read().monotonic_us - began) / 1e6

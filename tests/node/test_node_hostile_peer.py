@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from node_world import Living, federation, found, run, until
+from node_world import Living, Skew, federation, found, run, until
 
 from cli.demo.intruder import Intruder, after
 from hive.errors import Refused
@@ -145,5 +145,25 @@ def test_a_fork_is_proven_told_to_everybody_and_ended_by_a_new_generation(
             await corp.call("rotate", name="me")
             again = await corp.call("remember", text="reformed", namespace="commons/notes")
             await until(lambda: acme.holds(again["id"]) and bell.holds(again["id"]), "it counts")
+
+    run(main)
+
+
+def test_a_delta_from_ten_minutes_ahead_is_refused_and_not_kept(tmp_path: Path, skew: Skew) -> None:
+    realm = found(tmp_path)
+    homes = [realm.member(org) for org in ("acme", "bell", "corp")]
+
+    async def main() -> None:
+        async with federation(*homes) as (acme, _, corp):
+            hostile = Hostile(corp.node, acme.node)
+            fair = hostile.say("said in time")
+            hostile.send(fair)
+            await until(lambda: acme.holds(fair.id.hex()), "the control is admitted")
+            skew.ms = 600_000
+            late = hostile.say("said before its time", head=after(fair))
+            skew.ms = 0
+            hostile.send(late)
+            await until_counted(acme, "from_the_future", 0)
+            assert not acme.holds(late.id.hex())
 
     run(main)
