@@ -36,6 +36,8 @@ from hive.store.faults import StoreFull
 from hive.wire.clock import SECOND_US
 
 QUEUE_COUNT_MAX: Final = 4_096
+QUEUE_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Frames that wait for the peer; a frame may have megabytes."""
 YIELD_EVERY: Final = 32
 
 
@@ -70,6 +72,7 @@ class Driver:
         self.issuers_changed: Callable[[], None] = lambda: None
         self._verifiers = Verifiers()
         self._events: deque[ev.Event] = deque()
+        self._queued_bytes = 0
         self._wake = trio.Event()
         self._room = trio.Event()
         self._requests: dict[ev.RequestId, _Waiting] = {}
@@ -82,12 +85,14 @@ class Driver:
     def post(self, event: ev.Event) -> None:
         """Queues an event for the peer."""
         self._events.append(event)
+        self._queued_bytes += _frame_bytes(event)
         self._wake.set()
 
     async def has_room(self) -> None:
         """Waits while the queue is full: back-pressure for streams."""
-        while len(self._events) > QUEUE_COUNT_MAX:
-            self._room = trio.Event()
+        while len(self._events) > QUEUE_COUNT_MAX or self._queued_bytes > QUEUE_BYTES_MAX:
+            if self._room.is_set():
+                self._room = trio.Event()
             await self._room.wait()
 
     async def ask(self, command: Command) -> Answer:
@@ -116,8 +121,10 @@ class Driver:
         for _ in range(YIELD_EVERY):
             if not self._events:
                 break
-            self._handle(self._events.popleft())
-        if len(self._events) <= QUEUE_COUNT_MAX // 2:
+            event = self._events.popleft()
+            self._queued_bytes -= _frame_bytes(event)
+            self._handle(event)
+        if len(self._events) <= QUEUE_COUNT_MAX // 2 and self._queued_bytes <= QUEUE_BYTES_MAX // 2:
             self._room.set()
         self._tick_due()
         if self._events:
@@ -300,6 +307,11 @@ class Driver:
                 waiting.fail(error)
             hits, is_exact = (), False
         self.post(ev.Searched(effect.request, hits, is_exact))
+
+
+def _frame_bytes(event: ev.Event) -> int:
+    """What an event from a stream holds in memory while it waits."""
+    return len(event.untrusted_payload) if isinstance(event, ev.FrameReceived) else 0
 
 
 class _Waiting:

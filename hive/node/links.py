@@ -21,6 +21,10 @@ from hive.wire.ids import PeerId, peer_id
 
 OUTBOX_FRAMES_MAX = 512
 OUTBOX_BYTES_MAX = 32 * 1024 * 1024
+OUTBOXES_BYTES_MAX = 256 * 1024 * 1024
+"""All outboxes together; beyond it only who has little waiting gets more."""
+FAIR_BYTES = 1024 * 1024
+"""What waits for one peer whatever waits for the others."""
 
 
 @dataclass(slots=True)
@@ -48,6 +52,7 @@ class Links:
         self._links: dict[PeerId, _Link] = {}
         self._dialling: dict[PeerId, None] = {}
         self._nursery: trio.Nursery | None = None
+        self._queued_bytes = 0
         self.drops: Counter[str] = Counter()
 
     @property
@@ -77,8 +82,8 @@ class Links:
     async def _dial(self, wanted: ev.OpenStream) -> None:
         try:
             stream = await self._carrier.dial((wanted.host, wanted.tls_port), wanted.node)
-        except HiveError as error:
-            self.drops[f"dial: {error}"[:120]] += 1
+        except HiveError:
+            self.drops["dial"] += 1
             self._post(ev.StreamClosed(wanted.peer))
             return
         finally:
@@ -108,13 +113,14 @@ class Links:
         outbox, pending = trio.open_memory_channel[bytes](OUTBOX_FRAMES_MAX)
         link = _Link(stream, outbox, pending)
         before = self._links.pop(peer, None)
+        self._links[peer] = link
         if before is not None:
             before.outbox.close()
-            await before.stream.abort()
             self._post(ev.StreamClosed(peer))
-        self._links[peer] = link
         self._post(ev.StreamOpened(peer))
         try:
+            if before is not None:
+                await before.stream.abort()
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._send, link)
                 await self._receive(peer, link)
@@ -123,6 +129,8 @@ class Links:
             self.drops["stream_broken"] += 1
         finally:
             outbox.close()
+            self._queued_bytes -= link.queued_bytes
+            link.queued_bytes = 0
             if self._links.get(peer) is link:
                 del self._links[peer]
                 self._post(ev.StreamClosed(peer))
@@ -130,6 +138,7 @@ class Links:
     async def _send(self, link: _Link) -> None:
         async for payload in link.pending:
             link.queued_bytes -= len(payload)
+            self._queued_bytes -= len(payload)
             await link.stream.send(payload)
 
     async def _receive(self, peer: PeerId, link: _Link) -> None:
@@ -144,7 +153,9 @@ class Links:
         if link is None:
             self.drops["no_stream"] += 1
             return
-        if link.queued_bytes + len(payload) > OUTBOX_BYTES_MAX:
+        waiting = link.queued_bytes + len(payload)
+        is_crowded = self._queued_bytes > OUTBOXES_BYTES_MAX and waiting > FAIR_BYTES
+        if is_crowded or waiting > OUTBOX_BYTES_MAX:
             self.drops["outbox_bytes"] += 1
             return
         try:
@@ -153,6 +164,7 @@ class Links:
             self.drops["outbox_full"] += 1
             return
         link.queued_bytes += len(payload)
+        self._queued_bytes += len(payload)
 
     def close(self, peer: PeerId) -> None:
         """Closes the stream to a peer whose record ended or was revoked."""
