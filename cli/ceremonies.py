@@ -49,7 +49,7 @@ def make_card_file(session: Session, directory: Path, output: Path, **wanted: An
     make_keys(keyring, clocks.entropy)
     card = make_card(keyring, **wanted)
     write_once(directory / CARD_FILE, write_card(card))
-    _write(session, output, write_card(card), _card_shown(card))
+    write_made(session, output, write_card(card), _card_shown(card))
 
 
 def propose_federation(
@@ -61,26 +61,27 @@ def propose_federation(
     def make_at(now_ms: int) -> bytes:
         return propose_founding(read, name=name, threshold=threshold, now_ms=now_ms)
 
-    _write_proposal(session, output, make_at)
+    write_made_proposal(session, output, make_at)
 
 
 def propose_org(session: Session, card: Path, federation: Path, output: Path) -> None:
     """A proposal for one more organisation; namespaces that others own too are named."""
-    read, founded = _parsed(card, read_card), _federation(federation)
+    read, founded = _parsed(card, read_card), read_founded(federation)
     for org in founded.orgs:
         shared = sorted(set(org.record.namespaces) & set(read.namespaces))
         if shared and org.record.inception != read.org:
             session.say(f"Note: {', '.join(shared)} would be shared with {org.record.name}.")
-    _write_proposal(session, output, lambda now_ms: propose_enrolment(read, founded, now_ms))
+    write_made_proposal(session, output, lambda now_ms: propose_enrolment(read, founded, now_ms))
 
 
-def _write_proposal(session: Session, output: Path, make_at: Any) -> None:
-    now_ms = _now_ms()
+def write_made_proposal(session: Session, output: Path, make_at: Callable[[int], bytes]) -> None:
+    """A proposal dated now; where the file is there already, dated as that one."""
+    now_ms = present_ms()
     if output.exists():
         first = _parsed(output, read_ceremony)[0]
         now_ms = first.not_before_ms
-    proposal: bytes = make_at(now_ms)
-    _write(session, output, proposal, _proposal_shown(read_ceremony(proposal)))
+    proposal = make_at(now_ms)
+    write_made(session, output, proposal, _proposal_shown(read_ceremony(proposal)))
 
 
 def sign_file(
@@ -94,7 +95,7 @@ def sign_file(
     session.say(outline(_proposal_shown(records)))
     if not is_agreed and sys.stdin.isatty():
         click.confirm("Sign all of this?", abort=True, err=True)
-    _write(session, output, sign_ceremony(untrusted, keyring), {"signed": str(proposal)})
+    write_made(session, output, sign_ceremony(untrusted, keyring), {"signed": str(proposal)})
 
 
 def _require_own(directory: Path, records: Sequence[Proposable]) -> None:
@@ -120,15 +121,15 @@ def combine_files(
     federation: Path | None = None,
 ) -> None:
     """The federation's file."""
-    founded = _federation(federation) if federation else None
+    founded = read_founded(federation) if federation else None
     names = ", ".join(f"{n}: {path}" for n, path in enumerate(signatures, 1))
     try:
         text = combine_ceremony(
-            _content(proposal), [_content(path) for path in signatures], _now_ms(), founded
+            _content(proposal), [_content(path) for path in signatures], present_ms(), founded
         )
     except HiveError as error:
         raise type(error)(str(error), hint=f"{error.hint} ({names})") from None
-    _write(session, output, text, _federation_shown(read_federation(text, _now_ms())))
+    write_made(session, output, text, _federation_shown(read_federation(text, present_ms())))
 
 
 def show_file(session: Session, path: Path) -> None:
@@ -137,7 +138,7 @@ def show_file(session: Session, path: Path) -> None:
     readers: tuple[tuple[bytes, Callable[[], dict[str, Any]]], ...] = (
         (b"HIVE ORGANISATION CARD", lambda: _card_shown(_parsed(path, read_card))),
         (b"HIVE CEREMONY PROPOSAL", lambda: _proposal_shown(_parsed(path, read_ceremony))),
-        (b"HIVE FEDERATION", lambda: _federation_shown(_federation(path))),
+        (b"HIVE FEDERATION", lambda: _federation_shown(read_founded(path))),
     )
     for mark, show in readers:
         if mark in content:
@@ -152,7 +153,8 @@ def show_file(session: Session, path: Path) -> None:
 # Files.
 
 
-def _write(session: Session, output: Path, content: bytes, data: dict[str, Any]) -> None:
+def write_made(session: Session, output: Path, content: bytes, data: dict[str, Any]) -> None:
+    """A file made once, and what it says."""
     is_new = write_once(output, content)
     data = {"file": str(output), **data}
     session.emit(data, str(output))
@@ -171,12 +173,14 @@ def _parsed(path: Path, read: Any) -> Any:
         raise MalformedFrame(f"{path}: {error}", hint=error.hint) from None
 
 
-def _federation(path: Path) -> Founded:
-    founded: Founded = _parsed(path, lambda content: read_federation(content, _now_ms()))
+def read_founded(path: Path) -> Founded:
+    """A federation's file, verified."""
+    founded: Founded = _parsed(path, lambda content: read_federation(content, present_ms()))
     return founded
 
 
-def _now_ms() -> int:
+def present_ms() -> int:
+    """The wall clock, in milliseconds."""
     return clocks.read().wall_us // 1_000
 
 

@@ -12,9 +12,9 @@ from hive.node import clocks
 from .session import Session
 
 
-def opened(session: Session, directory: Path) -> FileKeyring:
-    """An existing keyring, under the passphrase that the session finds."""
-    given = session.passphrase(directory) or from_unlock_file(directory)
+def opened(session: Session, directory: Path, descriptor: int | None = None) -> FileKeyring:
+    """An existing keyring, under the passphrase of a descriptor or what the session finds."""
+    given = session.passphrase(directory, descriptor) or from_unlock_file(directory)
     if given is None:
         if not (directory / "keyring.mark").exists():
             raise MissingKey(f"{directory} is no keyring", hint="is it the right folder?")

@@ -22,6 +22,7 @@
 `newcomers`    agents that join a node which cannot issue, by invite
 `ceremony`     founding a federation and enrolling an organisation, by files
 `founded`      a federation's file: root, organisations and issuers, verified when read
+`renewal`      issuers, organisations and roots that live on under new dates
 `member`       the first node of an organisation in a founded federation
 `governance`   what an operator does to identities: invite, issue, rotate, revoke
 `reports`      what a node says of itself: status, peers, metrics, findings

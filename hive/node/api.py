@@ -36,6 +36,7 @@ from hive.memory.log import Held
 from hive.memory.namespaces import GRAMMAR_HINT, is_namespace
 from hive.node import clocks, governance, newcomers, reports, views
 from hive.node.arguments import require_fitting, require_items
+from hive.node.founded import lineage
 from hive.node.metrics import ARRIVAL_COUNT_MAX
 from hive.node.node import Node
 from hive.node.views import View
@@ -43,6 +44,7 @@ from hive.protocol.commands import Answer, Author, Authored, Declined, Import, R
 from hive.protocol.refusals import Refusal
 from hive.store.backup import back_up
 from hive.trust.capability import FORGET_ANY, FORGET_OWN, covers_namespace
+from hive.trust.envelope import parse_untrusted
 from hive.trust.records import AgentRecord
 from hive.wire.clock import Hlc
 from hive.wire.ids import DeltaId, Inception, RecordId
@@ -81,6 +83,8 @@ class Api:
             "agent_issue": self.agent_issue,
             "agent_renew": self.agent_renew,
             "agent_join": self.agent_join,
+            "org_records": self.org_records,
+            "admit_records": self.admit_records,
             "rotate": self.rotate,
             "revoke": self.revoke,
             "stop": self.stop,
@@ -335,6 +339,27 @@ class Api:
         made = await newcomers.join_agent(self.node, invite)
         listed = governance.agents(self.node)
         return next(each for each in listed if each["inception"] == made.inception.hex())
+
+    async def org_records(self) -> View:
+        """The roots, this organisation and its issuers: what a renewal goes on from."""
+        core = self.node.peer.core
+        found = lineage(core.trust, core.own.org)
+        records = [base64.b64encode(envelope).decode("ascii") for envelope in found]
+        return {"federation": core.federation.hex(), "records": records}
+
+    async def admit_records(self, records: Sequence[str]) -> View:
+        """Takes an operator's records, passes them on, and renews at once what they revive."""
+        if len(records) > ITEM_COUNT_MAX:
+            raise ConfigError(f"{len(records)} records", hint=f"at most {ITEM_COUNT_MAX} at once")
+        try:
+            envelopes = [base64.b64decode(record, validate=True) for record in records]
+        except ValueError:
+            raise ConfigError("a record is not base64", hint="see `hive --help`") from None
+        trust = self.node.peer.core.trust
+        fresh = sum(trust.signed(parse_untrusted(each).id) is None for each in envelopes)
+        outcomes = await self.node.admit(envelopes)
+        await self.node.renew_what_is_due()
+        return {"outcomes": list(outcomes), "new": fresh}
 
     async def rotate(self, name: str) -> View:
         """A new generation of the node's or an agent's key; the old one is sealed."""

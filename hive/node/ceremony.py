@@ -22,14 +22,12 @@ from hive.custody.signer import Keyring
 from hive.errors import ConfigError, MalformedFrame, StateError
 from hive.node.cards import ORG_KEY, ROOT_KEY, Card
 from hive.node.founded import (
-    FEDERATION,
     FILE_BYTES_MAX,
     ODD,
     RECORD_COUNT_MAX,
-    FederationFile,
     Founded,
     issuer_of,
-    read_federation,
+    write_federation,
 )
 from hive.trust.armour import armour, unarmour
 from hive.trust.envelope import Signed, parse_body_untrusted, sign_record
@@ -47,12 +45,14 @@ from hive.trust.roots import (
     PARTIAL,
     Proposable,
     combine,
+    federation_of,
     first_root,
     propose,
     sign_proposal,
 )
+from hive.trust.state import TrustConfig, TrustState
 from hive.wire.codec import Array, Integer, Octets
-from hive.wire.ids import DIGEST_BYTES, RecordId
+from hive.wire.ids import DIGEST_BYTES, FederationId, RecordId
 from hive.wire.schema import Record, record
 
 PROPOSAL: Final = "HIVE CEREMONY PROPOSAL"
@@ -109,7 +109,7 @@ def propose_founding(
     records: list[Proposable] = [root]
     for card in founders:
         records += _of_card(unsigned, card, now_ms)
-    return _write_proposal(root, records)
+    return write_proposal(root, records)
 
 
 def propose_enrolment(card: Card, founded: Founded, now_ms: int) -> bytes:
@@ -119,7 +119,7 @@ def propose_enrolment(card: Card, founded: Founded, now_ms: int) -> bytes:
         raise StateError(
             f"another organisation is named {card.name!r}", hint="choose another name for the card"
         )
-    return _write_proposal(founded.root.record, _of_card(founded.root, card, now_ms))
+    return write_proposal(founded.root.record, _of_card(founded.root, card, now_ms))
 
 
 def _of_card(root: Signed[RootRecord], card: Card, now_ms: int) -> list[Proposable]:
@@ -151,7 +151,8 @@ def _require_distinct(founders: Sequence[Card]) -> None:
         )
 
 
-def _write_proposal(root: RootRecord, records: Sequence[Proposable]) -> bytes:
+def write_proposal(root: RootRecord, records: Sequence[Proposable]) -> bytes:
+    """The records, parents first, as a file for the holders of a root."""
     ceremony = Ceremony(
         holders=tuple(entry.key.digest for entry in root.keys),
         bodies=tuple(record.to_body() for record in records),
@@ -247,17 +248,16 @@ def combine_ceremony(
             continue
         signed = combine(propose(proposed), [armour(PARTIAL, each) for each in partials], known)
         done[signed.id] = cast("Signed[Record]", signed)
-    earlier = founded.envelopes if founded else ()
-    fresh = [signed.to_bytes() for signed in done.values()]
-    envelopes = (*earlier, *(each for each in fresh if each not in earlier))
-    if len(envelopes) > RECORD_COUNT_MAX:
-        raise StateError(
-            f"a federation's file holds {RECORD_COUNT_MAX} records at most",
-            hint="combine under the founders' file; other organisations are learned from peers",
-        )
-    text = armour(FEDERATION, FederationFile(envelopes=envelopes).to_body())
-    read_federation(text, now_ms)
-    return text
+    first = founded or Founded(TrustState(_federation_of(records), TrustConfig()), ())
+    return write_federation(first, [signed.to_bytes() for signed in done.values()], now_ms)
+
+
+def _federation_of(records: Sequence[Proposable]) -> FederationId:
+    """The federation that a proposal founds; one that rests on another is combined under it."""
+    first = records[0]
+    if isinstance(first, RootRecord):
+        return federation_of(sign_record(first))
+    return FederationId(first.federation)
 
 
 def _gather(

@@ -75,9 +75,10 @@ class Desk:
     # Who issues.
 
     def issuer(self) -> tuple[Signed[IssuerRecord], HeldKey] | None:
-        """The newest valid issuer record whose key is in this node's custody."""
+        """The valid issuer record that lives longest, of keys in this node's custody."""
         now_ms = clocks.read().wall_us // 1_000
         found: tuple[Signed[IssuerRecord], HeldKey] | None = None
+        ends_ms = 0
         for signed in self._trust.records_of(IssuerRecord):
             record = signed.record
             assert isinstance(record, IssuerRecord)
@@ -85,9 +86,11 @@ class Desk:
             chain = self._trust.chain_of(signed.id)
             if named is None or chain is None or not isinstance(named.signer, HeldKey):
                 continue
-            if chain.is_valid_at(now_ms) and not self._trust.is_revoked(chain):
+            if chain.not_after_ms < ends_ms or not chain.is_valid_at(now_ms):
+                continue
+            if not self._trust.is_revoked(chain):
                 typed = Signed(record, signed.body, signed.signatures, signed.id)
-                found = typed, named.signer
+                found, ends_ms = (typed, named.signer), chain.not_after_ms
         return found
 
     @property

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from hive.memory.delta import Kind
 from hive.memory.fork import ForkProof
 from hive.node import clocks
 from hive.node.node import Node
+from hive.node.renewal import is_ending, standing
 from hive.node.views import View
 from hive.protocol import refusals
 from hive.protocol.core import Core
@@ -17,10 +19,11 @@ from hive.protocol.reconciliation.digests import replica_digest
 from hive.protocol.refusals import Reason
 from hive.store.consistency import check
 from hive.transport.addresses import format_address
-from hive.trust.records import AgentRecord, NodeRecord
+from hive.trust.links import DATED
+from hive.trust.records import AgentRecord, IssuerRecord, NodeRecord, OrgRecord, RootRecord
 from hive.wire.ids import RecordId
 
-SOON_MS = 60 * 60 * 1_000
+DAY_MS: Final = 86_400_000
 
 
 def status(node: Node) -> View:
@@ -135,7 +138,12 @@ def fork_view(core: Core, proof: ForkProof) -> View:
 
 def doctor(node: Node) -> View:
     """Every finding, worst first; `refuses_writes` where this node admits nothing now."""
-    findings = [*_write_findings(node), *_store_findings(node), *_other_findings(node)]
+    findings = [
+        *_write_findings(node),
+        *_store_findings(node),
+        *ending_findings(node.peer.core, clocks.read().wall_us // 1_000),
+        *_other_findings(node),
+    ]
     refuses = any(finding["severity"] == "error" for finding in findings)
     return {"refuses_writes": refuses, "findings": findings}
 
@@ -178,6 +186,35 @@ def _write_findings(node: Node) -> list[View]:
                 "cause": "This store was restored or copied; the original may have signed more.",
                 "remedy": "Run `hive up` where your organisation's issuer is reachable.",
                 "detail": "",
+            }
+        )
+    return found
+
+
+_REMEDIES: Final[Mapping[str, str]] = {
+    RootRecord.LABEL: "Let its holders sign its successor.",
+    OrgRecord.LABEL: "Let the root's holders renew it: `hive org propose --renew NAME`.",
+    IssuerRecord.LABEL: "Renew it with the founder's keys: `hive org renew --dir DIR`.",
+}
+
+
+def ending_findings(core: Core, now_ms: int) -> list[View]:
+    """What this node rests on and has less than a quarter of its life left."""
+    found = []
+    for signed in standing(core.trust, core.own.record):
+        record = signed.record
+        if not isinstance(record, DATED) or not is_ending(record, now_ms):
+            continue
+        remedy = _REMEDIES[record.LABEL].replace("NAME", getattr(record, "name", ""))
+        days = (record.not_after_ms - now_ms) // DAY_MS
+        found.append(
+            {
+                "code": f"{record.LABEL}_ending",
+                "step": 6,
+                "severity": "warning",
+                "cause": "Everything below this record ends with it.",
+                "remedy": remedy,
+                "detail": f"{days} days left" if days >= 0 else "it ended",
             }
         )
     return found

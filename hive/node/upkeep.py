@@ -7,7 +7,7 @@ organisation too); else it asks the nodes of its own organisation, as `errands` 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from hive.custody.file import FileKeyring
 from hive.errors import HiveError
@@ -19,8 +19,9 @@ from hive.node.paperwork import RenewalLetter, RenewalReply
 from hive.node.signers import Signers
 from hive.protocol.core import Core
 from hive.trust.envelope import Signed, sign_record
-from hive.trust.issuing import make_org, renew_issuer
+from hive.trust.issuing import renew_issuer
 from hive.trust.records import AgentRecord, IssuerRecord, NodeRecord, OrgRecord
+from hive.trust.rotation import renew_org
 
 CHECK_INTERVAL_S: Final = 60
 
@@ -42,13 +43,23 @@ class Upkeep:
         if (
             own is not None
             and isinstance(own.record, NodeRecord)
-            and (is_leaf_missing or is_due(own.record, now_ms))
+            and (is_leaf_missing or is_due(own.record, now_ms) or self._is_outlived(own))
         ):
             letters.append(node_renewal(self._keyring, own.id))
         for name, signed in self.agents().items():
-            if is_due(signed.record, now_ms):
+            if is_due(signed.record, now_ms) or self._is_outlived(signed):
                 letters.append(agent_renewal(self._keyring, name, signed.id))
         return letters
+
+    def _is_outlived(self, signed: Signed[Any]) -> bool:
+        """Whether its issuer ends before it does, while a newer record of that issuer lives on."""
+        chain = self._core.trust.chain_of(signed.id)
+        if chain is None or chain.not_after_ms >= signed.record.not_after_ms:
+            return False
+        issuers = self._core.trust.records_of(IssuerRecord)
+        chains = [self._core.trust.chain_of(issuer.id) for issuer in issuers]
+        ends_ms = [each.not_after_ms for each in chains if each and each.issuer == chain.issuer]
+        return max(ends_ms, default=0) > chain.not_after_ms
 
     def agents(self) -> dict[str, Signed[AgentRecord]]:
         """The newest record of every agent whose key is in this node's keyring."""
@@ -94,19 +105,7 @@ class Upkeep:
         names = self._keyring.names()
         if not _is_ending(org.record, now_ms) or ROOT not in names or root.record.threshold > 1:
             return org, []
-        old = org.record
-        renewed = make_org(
-            root,
-            name=old.name,
-            keys=old.keys,
-            threshold=old.threshold,
-            next_digests=old.next_digests,
-            next_threshold=old.next_threshold,
-            namespaces=old.namespaces,
-            regions=old.regions,
-            assertions=old.assertions,
-            not_before_ms=now_ms,
-        )
+        renewed = renew_org(root, org, not_before_ms=now_ms)
         made = sign_record(renewed, self._keyring.signer(ROOT))
         return made, [made.to_bytes()]
 

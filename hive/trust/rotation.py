@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 from hive.errors import StateError
 from hive.trust.envelope import Signed, sign_record
+from hive.trust.issuing import renewal_of
 from hive.trust.keys import PublicKey, SigningKey
 from hive.trust.links import commitment_of
 from hive.trust.records import (
@@ -157,6 +158,23 @@ def next_org(
         previous=old.id,
         not_before_ms=now_ms,
         not_after_ms=now_ms + life_ms,
+    )
+
+
+def renew_org(
+    root: Signed[RootRecord],
+    old: Signed[OrgRecord],
+    *,
+    not_before_ms: int,
+    life_ms: int = ORG_LIFE_MS,
+) -> OrgRecord:
+    """The same keys, rights and generation with new dates, to be signed by the root's holders."""
+    return dataclasses.replace(
+        old.record,
+        root_record=root.id,
+        previous=renewal_of(old),
+        not_before_ms=not_before_ms,
+        not_after_ms=not_before_ms + life_ms,
     )
 
 

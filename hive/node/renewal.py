@@ -1,0 +1,91 @@
+"""Renewal of what a federation rests on: issuers (30 d), organisations (90 d), roots (400 d).
+
+An issuer is renewed by its organisation alone, with the org key of the founder's folder. An
+organisation is renewed by the root's holders in one round of mail, together with its issuers.
+All give a federation's file, which any running node admits and passes on to the others; what
+newer records have replaced is left out of it, so the file stays small.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, cast
+
+from hive.custody.signer import Keyring
+from hive.errors import NotPermitted, StateError
+from hive.node.cards import ISSUER_KEY, ORG_KEY
+from hive.node.ceremony import write_proposal
+from hive.node.founded import Founded, issuer_of, issuers_of, newest, orgs_of
+from hive.trust.envelope import Signed, sign_record
+from hive.trust.issuing import renew_issuer
+from hive.trust.links import DATED
+from hive.trust.records import IssuerRecord
+from hive.trust.roots import Proposable
+from hive.trust.rotation import renew_org
+from hive.trust.state import TrustState
+from hive.wire.ids import RecordId
+from hive.wire.schema import Record
+
+ENDING_DIVISOR: Final = 4
+"""A record is ending when less than this part of its life is left."""
+
+
+def is_ending(record: Record, now_ms: int) -> bool:
+    """Whether less than a quarter of a record's life is left."""
+    if not isinstance(record, DATED):
+        return False
+    life_ms = record.not_after_ms - record.not_before_ms
+    return record.not_after_ms - now_ms < life_ms // ENDING_DIVISOR
+
+
+def standing(trust: TrustState, leaf: RecordId) -> tuple[Signed[Record], ...]:
+    """The root in force, and the newest records of a leaf's org and issuer."""
+    chain = trust.chain_of(leaf)
+    if chain is None or trust.root is None:
+        return ()
+    orgs = [org for org in newest(orgs_of(trust)) if org.record.inception == chain.org]
+    issuers = [own for own in newest(issuers_of(trust)) if own.record.inception == chain.issuer]
+    return cast("tuple[Signed[Record], ...]", (trust.root, *orgs, *issuers))
+
+
+def renewed_issuer(founded: Founded, keyring: Keyring, now_ms: int) -> Signed[IssuerRecord]:
+    """The issuer of the keyring's org under new dates: same key, same rights."""
+    founded.org_of(keyring)
+    own, key = keyring.signer(ORG_KEY), keyring.signer(ISSUER_KEY).public
+    org = next(org for org in reversed(newest(founded.orgs)) if own.public in org.record.keys)
+    if org.record.threshold > 1:
+        raise NotPermitted(
+            f"{org.record.threshold} keys of {org.record.name} sign its issuers together",
+            hint="let the root's holders renew both: `hive org propose --renew`",
+        )
+    if now_ms > org.record.not_after_ms:
+        raise StateError(
+            f"the organisation's own record ended: {org.record.name}",
+            hint="let the root's holders renew it first: `hive org propose --renew`",
+        )
+    for issuer in newest(founded.issuers):
+        if issuer.record.key == key and issuer.record.org == org.record.inception:
+            return renew_issuer(org, (own,), issuer, not_before_ms=now_ms)
+    successor = keyring.next_signer(ISSUER_KEY).public.digest
+    return issuer_of(org, (own,), key, successor, now_ms)
+
+
+def propose_renewal(founded: Founded, names: Sequence[str], now_ms: int) -> bytes:
+    """Organisations and their issuers under new dates, for the holders of the root in force."""
+    orgs = {org.record.name: org for org in newest(founded.orgs)}
+    unknown = [name for name in names if name not in orgs]
+    if unknown:
+        raise StateError(
+            f"no organisation is named {unknown[0]!r}", hint=f"known: {', '.join(orgs)}"
+        )
+    records: list[Proposable] = []
+    for name in dict.fromkeys(names):
+        renewed = renew_org(founded.root, orgs[name], not_before_ms=now_ms)
+        records.append(renewed)
+        unsigned = sign_record(renewed)
+        records += [
+            renew_issuer(unsigned, (), issuer, not_before_ms=now_ms).record
+            for issuer in newest(founded.issuers)
+            if issuer.record.org == renewed.inception
+        ]
+    return write_proposal(founded.root.record, records)

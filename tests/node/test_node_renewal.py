@@ -1,0 +1,96 @@
+"""Goal: a node outlives its issuer's first record. Method: the days of a member, by a set clock."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+from node_world import HOUR_MS, Living, Realm, Skew, found, living, run
+
+from hive.custody.file import FileKeyring
+from hive.custody.passphrase import from_unlock_file
+from hive.node import clocks
+from hive.node.founded import founded_of
+from hive.node.renewal import renewed_issuer
+from hive.wire.ids import FederationId
+
+DAY_MS = 24 * HOUR_MS
+
+
+async def endings(node: Living) -> list[str]:
+    findings = (await node.call("doctor"))["findings"]
+    return [each["code"] for each in findings if each["code"].endswith("_ending")]
+
+
+async def renew(node: Living, realm: Realm) -> None:
+    known = await node.call("org_records")
+    envelopes = [base64.b64decode(record) for record in known["records"]]
+    now_ms = clocks.read().wall_us // 1_000
+    founded = founded_of(FederationId(bytes.fromhex(known["federation"])), envelopes, now_ms)
+    unlocked = from_unlock_file(realm.founder("acme"))
+    assert unlocked is not None
+    keyring = FileKeyring(realm.founder("acme"), unlocked, clocks.entropy)
+    issuer = renewed_issuer(founded, keyring, now_ms)
+    made = base64.b64encode(issuer.to_bytes()).decode()
+    answer = await node.call("admit_records", records=[made])
+    assert answer == {"outcomes": ["admitted"], "new": 1}
+
+
+def test_doctor_warns_and_a_renewed_issuer_revives_its_node_at_once(
+    tmp_path: Path, skew: Skew
+) -> None:
+    realm = found(tmp_path, ("acme",))
+    home = realm.member("acme")
+
+    async def warned() -> None:
+        async with living(home, is_online=False) as node:
+            assert await endings(node) == ["issuer_ending"]
+
+    async def renewed() -> None:
+        async with living(home, is_online=False) as node:
+            assert not node.node.desk.is_open
+            await renew(node, realm)
+            assert await endings(node) == []
+            assert (await node.call("status"))["node"]["issues"]
+
+    async def written() -> None:
+        async with living(home, is_online=False) as node:
+            assert (await node.call("remember", text="on", namespace="acme"))["sequence"] == 1
+
+    skew.ms = 23 * DAY_MS
+    run(warned)
+    skew.ms = 31 * DAY_MS
+    run(renewed)
+    run(written)
+
+
+def test_records_under_an_issuer_that_ends_sooner_are_renewed_with_it(
+    tmp_path: Path, skew: Skew
+) -> None:
+    realm = found(tmp_path, ("acme",))
+    home = realm.member("acme")
+
+    async def last_hour() -> None:
+        async with living(home, is_online=False) as node:
+            trust, own = node.node.peer.core.trust, node.node.peer.core.own
+            before = trust.chain_of(own.record)
+            await renew(node, realm)
+            after = trust.chain_of(own.record)
+            assert before is not None
+            assert after is not None
+            assert after.not_after_ms > before.not_after_ms
+
+    skew.ms = 30 * DAY_MS - HOUR_MS
+    run(last_hour)
+
+
+def test_an_org_and_a_root_that_end_are_named(tmp_path: Path, skew: Skew) -> None:
+    realm = found(tmp_path, ("acme",))
+    home = realm.member("acme")
+
+    async def late() -> None:
+        async with living(home, is_online=False) as node:
+            assert await endings(node) == ["root_ending", "org_ending", "issuer_ending"]
+
+    skew.ms = 301 * DAY_MS
+    run(late)
