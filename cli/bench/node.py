@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +48,30 @@ class NodeAtRest:
     resident_bytes: int
     idle_share: float
     """Of one core."""
+
+    @property
+    def goal_met(self) -> bool:
+        """Whether memory and processor stay within the goals."""
+        is_small = self.resident_bytes <= RESIDENT_GOAL_BYTES
+        return is_small and self.idle_share <= IDLE_GOAL_SHARE
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values, the goals beside them."""
+        return {
+            **asdict(self),
+            "resident_goal_bytes": RESIDENT_GOAL_BYTES,
+            "idle_goal_share": IDLE_GOAL_SHARE,
+            "goal_met": self.goal_met,
+        }
+
+    def text(self) -> str:
+        """What was measured, beside the goals."""
+        mib = 1 << 20
+        return (
+            f"a node at rest with {self.memory_count:,} memories\n"
+            f"resident   {self.resident_bytes / mib:6.1f} MiB   goal {RESIDENT_GOAL_BYTES / mib:.0f}\n"
+            f"processor  {self.idle_share:6.2%} of a core   goal {IDLE_GOAL_SHARE:.0%}"
+        )
 
 
 def measure(memory_count: int = MEMORY_COUNT, rest_s: float = REST_S) -> NodeAtRest:

@@ -15,6 +15,7 @@ from ..session import Session
 
 BENCHES: Final[dict[str, str]] = {
     "ingest": "Measure ingress of single and batched deltas against the bare rate of verification.",
+    "node": "Measure what a node at rest with 10^4 memories takes of memory and processor.",
     "quality": "Measure how good recall is: known items in the standard library's docstrings.",
     "recall": "Measure recall at 10^5 memories against bare hnswlib, and restart against rebuild.",
     "storage": "Measure durable writes against bare fsync'd LMDB, and bytes on disk a memory.",
