@@ -66,10 +66,10 @@ class NodeAtRest:
 
     def text(self) -> str:
         """What was measured, beside the goals."""
-        mib = 1 << 20
+        resident, goal = self.resident_bytes / (1 << 20), RESIDENT_GOAL_BYTES / (1 << 20)
         return (
             f"a node at rest with {self.memory_count:,} memories\n"
-            f"resident   {self.resident_bytes / mib:6.1f} MiB   goal {RESIDENT_GOAL_BYTES / mib:.0f}\n"
+            f"resident   {resident:6.1f} MiB   goal {goal:.0f}\n"
             f"processor  {self.idle_share:6.2%} of a core   goal {IDLE_GOAL_SHARE:.0%}"
         )
 
