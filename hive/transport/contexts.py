@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from hive.errors import ConfigError
+from hive.errors import ConfigError, TransportError
 
 ALPN: Final = "hive/1"
 
@@ -59,11 +59,14 @@ class TlsContexts:
         context = _bare(protocol, mode)
         # An anchor is trusted because its issuer's record was verified, whoever signed it.
         context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
-        if self._anchors:
-            context.load_verify_locations(cadata=b"".join(self._anchors))
-        if self._leaf_pem is not None:
-            with _as_file(self._leaf_pem) as path:
-                context.load_cert_chain(path)
+        try:
+            if self._anchors:
+                context.load_verify_locations(cadata=b"".join(self._anchors))
+            if self._leaf_pem is not None:
+                with _as_file(self._leaf_pem) as path:
+                    context.load_cert_chain(path)
+        except OSError as error:  # no descriptor left, say; the next stream tries again
+            raise TransportError(f"no TLS context could be made: {error}") from None
         return context
 
 

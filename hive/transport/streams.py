@@ -24,7 +24,14 @@ from enum import StrEnum
 
 import trio
 
-from hive.errors import HiveError, MalformedFrame, RemoteError, ResourceError, TransportError
+from hive.errors import (
+    ConfigError,
+    HiveError,
+    MalformedFrame,
+    RemoteError,
+    ResourceError,
+    TransportError,
+)
 from hive.transport.addresses import Address, format_address
 from hive.transport.contexts import ALPN, TlsContexts
 from hive.transport.frames import FrameStream, StreamPeer, seconds
@@ -156,8 +163,8 @@ class TlsStreams:
         except trio.TooSlowError:
             self.ends[StreamEnd.TOO_SLOW] += 1
             return
-        except (trio.BrokenResourceError, MalformedFrame):
-            self.ends[StreamEnd.HANDSHAKE] += 1
+        except (trio.BrokenResourceError, MalformedFrame, ConfigError):
+            self.ends[StreamEnd.HANDSHAKE] += 1  # ConfigError: we have no leaf to show yet
             return
         except TransportError:
             self.ends[StreamEnd.UNKNOWN_NODE] += 1

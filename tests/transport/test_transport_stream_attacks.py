@@ -336,3 +336,20 @@ def test_a_reader_that_does_not_read_ends_the_senders_patience() -> None:
         assert trio.current_time() == pytest.approx(30, abs=0.1)
 
     slow(scene)
+
+
+def test_a_node_without_a_leaf_turns_callers_away_and_lives() -> None:
+    async def main() -> None:
+        server = tls(None, BOOK)
+        async with trio.open_nursery() as nursery:
+            address = await served(server, nursery, echo, ("127.0.0.1", 0))
+            with trio.fail_after(20):
+                with pytest.raises(TransportError):
+                    await tls(CLIENT, BOOK).dial(address, SERVER.inception)
+                await until_empty(server)
+                assert server.ends == {StreamEnd.HANDSHAKE: 1}
+                server._contexts.present(SERVER.pem)
+                await honest(address)
+            nursery.cancel_scope.cancel()
+
+    trio.run(main)
