@@ -11,6 +11,7 @@ from hive.node import clocks
 from hive.protocol import events as ev
 from hive.protocol.machine import Ticked
 from hive.transport import events as wire
+from hive.transport.addresses import is_numeric
 from hive.transport.datagram import DatagramMachine
 from hive.transport.ports import DatagramCarrier
 from hive.wire.clock import MonotonicUs
@@ -47,8 +48,10 @@ class Datagrams:
         match effect:
             case ev.SendDatagram():
                 self.feed(wire.Outgoing(effect.receiver, effect.kind, effect.payload))
-            case ev.Dial():
+            case ev.Dial() if is_numeric(effect.endpoint.host):
                 self.feed(wire.Dialled((effect.endpoint.host, effect.endpoint.port)))
+            case ev.Dial():
+                pass  # a pointer of a peer's; the socket would wait for somebody's name server
             case ev.AdmitContact():
                 address = (effect.endpoint.host, effect.endpoint.port)
                 self.feed(

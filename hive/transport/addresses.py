@@ -33,6 +33,15 @@ def subnet_of(address: Address) -> bytes:
     return b"4" + parsed.packed[:_IPV4_SUBNET_BYTES]
 
 
+def is_numeric(host: str) -> bool:
+    """Whether the host is an address; a name would have the socket ask a resolver, and wait."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def address_bytes(address: Address) -> bytes:
     """One byte string an address, for authenticators; different for different addresses."""
     return address[1].to_bytes(4, "big") + address[0].encode("utf-8", "replace")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import trio
 from node_world import federation, found, living, run, until
 
 from hive.node.driver import QUEUE_BYTES_MAX, QUEUE_COUNT_MAX
 from hive.node.home import Home, initialise
 from hive.node.links import FAIR_BYTES, OUTBOXES_BYTES_MAX
-from hive.protocol.events import FrameReceived, OpenStream
+from hive.protocol.events import Dial, Endpoint, FrameReceived, OpenStream
 from hive.protocol.machine import Ticked
 from hive.wire.ids import Inception, PeerId
 
@@ -28,7 +29,7 @@ def test_every_reader_goes_on_after_a_flood_not_only_the_last_that_waited(tmp_pa
 
     async def main() -> None:
         async with living(home, is_online=False) as one, trio.open_nursery() as nursery:
-            for _ in range(QUEUE_COUNT_MAX + 1):
+            for _ in range(QUEUE_COUNT_MAX + 1_024):
                 one.node.driver.post(Ticked())
             with trio.fail_after(20):
                 async with trio.open_nursery() as readers:
@@ -88,5 +89,27 @@ def test_outboxes_are_bounded_together_and_a_quiet_peer_still_gets_its_own(
             assert links.drops["outbox_bytes"] == 1
             links._queued_bytes -= OUTBOXES_BYTES_MAX
             await until(lambda: not links._queued_bytes, "what was sent waits no more")
+
+    run(main)
+
+
+def test_a_name_where_an_address_belongs_is_never_looked_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = laptop(tmp_path)
+    sent: list[object] = []
+
+    async def main() -> None:
+        async with living(home) as one:
+            datagrams = one.node.driver.datagrams
+            assert datagrams is not None
+            monkeypatch.setattr(
+                datagrams._carrier, "transmit", lambda *sending: sent.append(sending)
+            )
+            for host in ("slow.example", "", "127.1", "1" * 100, "\u0661.1.1.1"):
+                datagrams.perform(Dial(Endpoint(host, 7)))
+            assert not sent
+            datagrams.perform(Dial(Endpoint("127.0.0.1", 7)))
+            assert len(sent) == 1
 
     run(main)
