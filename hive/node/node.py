@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -51,9 +51,7 @@ from hive.protocol.discovery.contact import Address
 from hive.protocol.peer import Peer
 from hive.protocol.peer_config import PeerPorts
 from hive.protocol.ports import PutMeta, Write
-from hive.store.embedder import StaticEmbedder
 from hive.store.lmdb_store import LmdbStore
-from hive.store.projection import Projection
 from hive.transport.addresses import format_address, parse_address
 from hive.transport.contexts import TlsContexts
 from hive.transport.datagram import DatagramMachine
@@ -67,6 +65,9 @@ from hive.trust.tls import leaf_pem, verify_leaf
 from hive.wire.ids import DIGEST_BYTES, FederationId, RecordId
 from hive.wire.randomness import Stream
 from hive.wire.schema import label_of_untrusted
+
+if TYPE_CHECKING:
+    from hive.store.projection import Projection
 
 SEED_BYTES: Final = 32
 GOODBYE_S: Final = 1.5
@@ -103,9 +104,7 @@ class Node:
         self.peer.recover(clocks.read())
         self.desk = Desk(self.peer.core.trust, self.signers, store)
         self.upkeep = Upkeep(self.peer.core, self.desk, self.signers, keyring)
-        self.projector = Projector(
-            store, Projection(home.recall, StaticEmbedder()), self._projection_failed
-        )
+        self.projector = Projector(store, self._open_projection, self._projection_failed)
         self.driver = Driver(
             self.peer, store, self.signers, self.projector, metrics=self.metrics, log=log
         )
@@ -117,8 +116,16 @@ class Node:
         self.stop = trio.Event()
         self.is_reborn = False
         self.nursery: trio.Nursery
-        for notice in self.projector.projection.notices:
-            log.write("warning", "projection_rebuilt", reason=notice)
+
+    def _open_projection(self) -> Projection:
+        """Vectors and words, loaded only where something is searched or a daemon runs."""
+        from hive.store.embedder import StaticEmbedder
+        from hive.store.projection import Projection
+
+        opened = Projection(self.home.recall, StaticEmbedder())
+        for notice in opened.notices:
+            self.log.write("warning", "projection_rebuilt", reason=notice)
+        return opened
 
     def _projection_failed(self, reason: str) -> None:
         self.log.write("error", "projection_not_saved", reason=reason)
@@ -404,6 +411,7 @@ async def running(
             await node.projector.forget_erased()
             await node.renew_what_is_due()
             if is_online:
+                node.projector.start()
                 await node.nursery.start(node.serve)
             try:
                 yield node

@@ -1,13 +1,15 @@
 """Feeds the store's tail to the recall projections, and takes out what was erased.
 
 Projections are never on the ingest path: they follow the log by row. A search first catches up
-with a short tail, so what was acknowledged a moment ago is found.
+with a short tail, so what was acknowledged a moment ago is found. Nothing of them is loaded before
+they are needed: a command that only writes leaves the tail to whoever searches next.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import trio
 
@@ -15,8 +17,10 @@ from hive.errors import MalformedFrame, StoreError
 from hive.memory.bodies import parse_body_untrusted, searchable_text
 from hive.memory.log import Held, State
 from hive.protocol.ports import Row, StoreReader
-from hive.store.projection import Entry, Projection
 from hive.wire.ids import DeltaId
+
+if TYPE_CHECKING:
+    from hive.store.projection import Entry, Projection
 
 FEED_ROWS: Final = 256
 GATHER_S: Final = 0.1
@@ -32,24 +36,43 @@ class Projector:
     def __init__(
         self,
         reader: StoreReader,
-        projection: Projection,
+        make: Callable[[], Projection],
         failed: Callable[[str], None] = lambda reason: None,
     ) -> None:
+        """`make` opens the projection, once, at its first use and in a worker thread."""
         self._reader = reader
+        self._make = make
         self._failed = failed
         self._unforgotten: list[int] = []
-        self.projection = projection
-        self._row = Row(projection.last_row)
+        self._projection: Projection | None = None
+        self._opening = threading.Lock()
+        self._started = trio.Event()
+        self._row = Row(0)
         self._erased_row = Row(0)
         self._wake = trio.Event()
         self._lock = trio.Lock()
+
+    @property
+    def projection(self) -> Projection:
+        """The projection, opened where it is not yet."""
+        with self._opening:
+            if self._projection is None:
+                made = self._make()
+                self._row = Row(made.last_row)
+                self._projection = made
+            return self._projection
+
+    def start(self) -> None:
+        """Follows the store from now on, not only from the first search."""
+        self._started.set()
 
     def wake(self) -> None:
         """The store has new rows."""
         self._wake.set()
 
     async def run(self) -> None:
-        """Follows the store until cancelled; what a full disk refused is tried again."""
+        """Follows the store once started; what a full disk refused is tried again."""
+        await self._started.wait()
         while True:
             self._wake = trio.Event()
             try:
@@ -64,11 +87,13 @@ class Projector:
 
     async def catch_up(self) -> None:
         """Feeds everything up to the store's last row."""
+        self.start()
         async with self._lock:
+            projection = await trio.to_thread.run_sync(lambda: self.projection)
             while self._row < self._reader.last_row():
                 await trio.to_thread.run_sync(self._feed_some)
-            if self.projection.unsaved_count > SAVE_AFTER_ROWS:
-                await trio.to_thread.run_sync(self.projection.snapshot)
+            if projection.unsaved_count > SAVE_AFTER_ROWS:
+                await trio.to_thread.run_sync(projection.snapshot)
 
     def _feed_some(self) -> None:
         held = self._reader.rows_after(self._row, FEED_ROWS)
@@ -85,9 +110,10 @@ class Projector:
         self._unforgotten += rows
         if not self._unforgotten:
             return
+        self.start()
         wanted = list(self._unforgotten)
         try:
-            await trio.to_thread.run_sync(self.projection.forget, wanted)
+            await trio.to_thread.run_sync(lambda: self.projection.forget(wanted))
         except OSError as error:
             self.wake()
             raise StoreError(f"the recall index could not forget: {error}") from error
@@ -95,8 +121,10 @@ class Projector:
 
     def close(self) -> None:
         """Saves what the disk takes; what it does not take is rebuilt from the store."""
+        if self._projection is None:
+            return
         try:
-            self.projection.close()
+            self._projection.close()
         except (OSError, StoreError) as error:
             self._failed(str(error))
 
@@ -126,6 +154,8 @@ class Projector:
 def _entry(held: Held) -> Entry | None:
     if held.state is not State.LIVE or not held.delta.body:
         return None
+    from hive.store.projection import Entry
+
     header = held.delta.header
     try:
         text = searchable_text(parse_body_untrusted(header.kind, held.delta.body))

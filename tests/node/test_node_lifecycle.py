@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,3 +104,22 @@ def test_a_taken_port_is_named_and_the_store_is_free_again(tmp_path: Path, start
     assert caught.value.hint
     with connect(tmp_path / "other") as hive:
         assert hive.remember("otters hold hands")["sequence"] == 1
+
+
+def test_a_command_that_only_writes_loads_no_index_and_the_next_recall_finds_it(
+    tmp_path: Path,
+) -> None:
+    initialise(tmp_path / "home", listen="127.0.0.1:0")
+    heavy = "{'numpy', 'tantivy', 'hnswlib', 'hive.store.projection', 'hive.store.embedder'}"
+    script = (
+        "import sys\nfrom pathlib import Path\nfrom hive.client.client import connect\n"
+        f"with connect(Path({str(tmp_path / 'home')!r})) as hive:\n"
+        "    hive.remember('otters hold hands')\n"
+        f"print(sorted({heavy} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+    with connect(tmp_path / "home") as hive:
+        assert hive.recall("otters")["hits"][0]["text"] == "otters hold hands"
