@@ -7,6 +7,7 @@ from our own nodes alike; each is judged by the invite's secret or by the key it
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
@@ -33,6 +34,7 @@ from hive.trust.invite import (
     Honoured,
     Invite,
     InviteLedger,
+    InviteReason,
     seal_answer,
     write_invite,
 )
@@ -44,7 +46,7 @@ from hive.trust.issuing import (
     renew_agent,
     renew_node,
 )
-from hive.trust.keys import PublicKey, verify
+from hive.trust.keys import PublicKey, is_sound, verify
 from hive.trust.records import AgentRecord, IssuerRecord, NodeRecord
 from hive.trust.sealing import NONCE_BYTES
 from hive.trust.state import TrustState
@@ -56,6 +58,8 @@ LEDGER_META: Final = "invites"
 LEDGER_BYTES_MAX: Final = 16 * 1024 * 1024
 INVITE_HOURS_MAX: Final = 24
 HOUR_MS: Final = 3_600_000
+REFUSAL_COUNT_MAX: Final = 64
+"""Refusals that wait to be logged; strangers cause them."""
 _LEDGER: Final = Array(Octets(1, 65_536), 4_096)
 
 
@@ -70,7 +74,7 @@ class Desk:
         if kept:
             bodies = decode_untrusted(kept, _LEDGER, bytes_max=LEDGER_BYTES_MAX)
             self._ledger.restore(bodies)
-        self.refusals: list[str] = []
+        self.refusals: deque[str] = deque(maxlen=REFUSAL_COUNT_MAX)
 
     # Who issues.
 
@@ -179,7 +183,8 @@ class Desk:
             return EnrolmentReply(b"", b""), None, b""
         if not isinstance(judged, Honoured):
             self.refusals.append(f"invite {judged.reason.value}: {judged.detail}")
-            return EnrolmentReply(b"", b""), self._kept(), b""
+            is_counted = judged.reason is InviteReason.USED  # else strangers' letters cost writes
+            return EnrolmentReply(b"", b""), self._kept() if is_counted else None, b""
         try:
             return self._enrol(judged)
         except HiveError as error:
@@ -192,6 +197,11 @@ class Desk:
         request = judged.request
         made: Signed[NodeRecord] | Signed[AgentRecord]
         leaf = b""
+        before = self._made_before(judged, issuer) if judged.is_repeat else None
+        if before is not None:
+            answer = EnrolmentAnswer(records=self.path_to(before), refusal="")
+            sealed = seal_answer(judged.invite.secret, answer, clocks.entropy(NONCE_BYTES))
+            return EnrolmentReply(sealed, self.leaf_for(before)), self._kept(), b""
         if judged.invite.kind == "node":
             made = self._new_node(issuer, held, judged.invite, request)
             leaf = issue_leaf(made.record, issuer.record, software_key(held))
@@ -200,6 +210,30 @@ class Desk:
         answer = EnrolmentAnswer(records=(*self.path_to(issuer.id), made.to_bytes()), refusal="")
         sealed = seal_answer(judged.invite.secret, answer, clocks.entropy(NONCE_BYTES))
         return EnrolmentReply(sealed, leaf), self._kept(), made.to_bytes()
+
+    def _made_before(self, judged: Honoured, issuer: Signed[IssuerRecord]) -> RecordId | None:
+        """What the same letter was given before; said again it earns nothing new."""
+        found = self._of_key(judged.request.key, issuer.record.org)
+        if found is not None:
+            chain = self._trust.chain_of(found)
+            if chain is None or self._trust.is_revoked(chain):
+                raise NotPermitted("what this invite gave was revoked")
+        elif clocks.read().wall_us // 1_000 > judged.invite.not_after_ms:
+            raise NotPermitted("the invite has ended")
+        return found
+
+    def _of_key(self, key: PublicKey, org: bytes) -> RecordId | None:
+        """The newest node or agent record of a key in an organisation."""
+        newest: tuple[int, RecordId] | None = None
+        for signed in (
+            *self._trust.records_of(NodeRecord),
+            *self._trust.records_of(AgentRecord),
+        ):
+            record = signed.record
+            assert isinstance(record, NodeRecord | AgentRecord)
+            if record.key == key and record.org == org:
+                newest = max(newest or (0, signed.id), (record.not_before_ms, signed.id))
+        return newest[1] if newest else None
 
     def _new_node(
         self,
@@ -273,7 +307,11 @@ class Desk:
     # Renewal.
 
     def renew(self, letter: RenewalLetter) -> tuple[RenewalReply, bytes]:
-        """Re-signs a record of this organisation for whoever holds its key."""
+        """Re-signs a record of this organisation for whoever holds its key.
+
+        Only the newest of an identity: a letter said again, by whoever overheard it, is answered
+        with what it earned before and mints nothing.
+        """
         try:
             return self._renew(letter)
         except HiveError as error:
@@ -290,6 +328,11 @@ class Desk:
             raise NotPermitted("the record is another organisation's, or was revoked")
         if not verify(chain.key, "renewal", letter.subject(), letter.signature):
             raise NotPermitted("the request is not signed by the record's key")
+        if not is_sound(letter.key):
+            raise NotPermitted("the new key is no sound key")
+        newest = self._of_key(letter.key if letter.kind == REBIRTH else chain.key, chain.org)
+        if newest is not None and newest != old.id:
+            return RenewalReply(self.path_to(newest), self.leaf_for(newest), ""), b""
         made = self._renewed(letter, issuer, held, old)
         leaf = b""
         if isinstance(made.record, NodeRecord):

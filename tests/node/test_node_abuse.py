@@ -8,12 +8,27 @@ import pytest
 import trio
 from node_world import federation, found, living, run, until
 
+from hive.node import clocks
+from hive.node.desk import REFUSAL_COUNT_MAX
 from hive.node.driver import QUEUE_BYTES_MAX, QUEUE_COUNT_MAX
 from hive.node.home import Home, initialise
+from hive.node.identity import FreshKeys, agent_renewal, node_renewal, rebirth
 from hive.node.links import FAIR_BYTES, OUTBOXES_BYTES_MAX
+from hive.node.node import Node
+from hive.node.paperwork import REBIRTH, EnrolmentLetter, RenewalLetter, renewal_subject
 from hive.protocol.events import Dial, Endpoint, FrameReceived, OpenStream
 from hive.protocol.machine import Ticked
-from hive.wire.ids import Inception, PeerId
+from hive.trust.invite import (
+    EnrolmentRequest,
+    open_answer,
+    prove_possession,
+    read_invite,
+    seal_request,
+)
+from hive.trust.keys import P256, Ed25519Key, PublicKey
+from hive.trust.sealing import NONCE_BYTES
+from hive.wire.codec import encode
+from hive.wire.ids import Digest, Inception, PeerId, RecordId
 
 FRAME_BYTES = 4 * 1024 * 1024
 STRANGER = PeerId(bytes(20))
@@ -111,5 +126,120 @@ def test_a_name_where_an_address_belongs_is_never_looked_up(
             assert not sent
             datagrams.perform(Dial(Endpoint("127.0.0.1", 7)))
             assert len(sent) == 1
+
+    run(main)
+
+
+def records_held(node: Node) -> int:
+    return sum(1 for _ in node.store.records())
+
+
+@pytest.mark.parametrize("kind", ["node", "agent", "rebirth"])
+def test_an_overheard_renewal_letter_said_again_earns_nothing_new(
+    tmp_path: Path, kind: str
+) -> None:
+    home = laptop(tmp_path)
+
+    async def main() -> None:
+        async with living(home, is_online=False) as one:
+            node = one.node
+            own, agent = node.peer.core.own.record, node.upkeep.agents()["me"].id
+            letters = {
+                "node": lambda: node_renewal(node.keyring, own),
+                "agent": lambda: agent_renewal(node.keyring, "me", agent),
+                "rebirth": lambda: rebirth(node.keyring, own, FreshKeys.draw()),
+            }
+            letter = letters[kind]()
+            reply, record = node.desk.renew(letter)
+            await node.admit(reply.records)
+            assert record
+            before = records_held(node)
+            for _ in range(3):
+                again, record = node.desk.renew(letter)
+                assert again.records[-1] == reply.records[-1]
+                assert again.leaf == reply.leaf
+                assert not record
+                await node.admit(again.records)
+            assert records_held(node) == before
+
+    run(main)
+
+
+def test_a_rebirth_under_a_key_that_is_none_is_refused(tmp_path: Path) -> None:
+    home = laptop(tmp_path)
+
+    async def main() -> None:
+        async with living(home, is_online=False) as one:
+            keyring, own = one.node.keyring, one.node.peer.core.own.record
+            no_key = PublicKey(P256, b"\x02" + b"\xff" * 32)
+            zero = Digest(bytes(32))
+            subject = renewal_subject(REBIRTH, own, zero, no_key, zero)
+            signature = keyring.signer("node").sign("renewal", subject)
+            letter = RenewalLetter(REBIRTH, own, zero, no_key, zero, signature)
+            reply, record = one.node.desk.renew(letter)
+            assert "sound" in reply.refusal
+            assert not record
+
+    run(main)
+
+
+def test_strangers_letters_cost_no_write_and_leave_nothing_behind(tmp_path: Path) -> None:
+    home = laptop(tmp_path)
+
+    async def main() -> None:
+        async with living(home) as one:
+            desk = one.node.desk
+            await one.call("invite", name="second")
+            sealed = encode((bytes(32), bytes(24), b"junk"))
+            for _ in range(REFUSAL_COUNT_MAX + 10):
+                _, ledger, record = desk.enrol(EnrolmentLetter(sealed))
+                assert ledger is None
+                assert not record
+                assert "unknown" in desk.refusals[-1]
+            key = one.node.keyring.signer("node").public
+            nobody, zero = RecordId(bytes(32)), Digest(bytes(32))
+            for _ in range(REFUSAL_COUNT_MAX + 10):
+                desk.renew(RenewalLetter("renew-node", nobody, zero, key, zero, bytes(64)))
+            assert len(desk.refusals) == REFUSAL_COUNT_MAX
+
+    run(main)
+
+
+def test_an_overheard_enrolment_letter_said_again_earns_nothing_new(tmp_path: Path) -> None:
+    home = laptop(tmp_path)
+
+    async def main() -> None:
+        async with living(home) as one:
+            node = one.node
+            text = (await one.call("invite", name="second"))["invite"]
+            invite = read_invite(text.encode(), clocks.read().wall_us // 1_000)
+            key = Ed25519Key(bytes(32))
+            request = EnrolmentRequest(
+                kind="node",
+                name="second",
+                key=key.public,
+                next_key_digest=key.public.digest,
+                datagram_key=bytes(32),
+                region=invite.region,
+                zone="z",
+                cell="c",
+                storage_backends=(),
+                custody_class="memory",
+                possession=prove_possession(invite.secret, key),
+            )
+            letter = EnrolmentLetter(seal_request(invite.secret, request, bytes(NONCE_BYTES)))
+            reply, _, record = node.desk.enrol(letter)
+            await node.admit([record])
+            made = open_answer(invite.secret, reply.sealed).records[-1]
+            assert made == record
+            for _ in range(3):
+                again, _, record = node.desk.enrol(letter)
+                assert open_answer(invite.secret, again.sealed).records[-1] == made
+                assert again.leaf == reply.leaf
+                assert not record
+            await one.call("revoke", name="second")
+            refused, _, record = node.desk.enrol(letter)
+            assert "revoked" in open_answer(invite.secret, refused.sealed).refusal
+            assert not record
 
     run(main)
