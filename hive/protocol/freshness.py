@@ -93,11 +93,17 @@ class Freshness:
         return root != self._trust.revocation_root() and root not in self._covered
 
     def cover(self, ids: tuple[RecordId, ...]) -> tuple[RecordId, ...]:
-        """Takes a list of revocations: marks its root where all are held, else names the rest."""
+        """Takes a list of revocations: marks its root where all are held, else names the rest.
+
+        Only roots that an issuer stated are remembered: a peer's own lists would crowd them out.
+        """
         unknown = tuple(record for record in ids if self._trust.signed(record) is None)
-        if not unknown and list(ids) == sorted(ids):
-            self._covered.put(merkle.root(ids), None)
-        return unknown
+        if unknown or len(ids) > self._trust.revocation_index or list(ids) != sorted(ids):
+            return unknown
+        root = merkle.root(ids)
+        if any(heard.root == root for heard in self._heard.values()):
+            self._covered.put(root, None)
+        return ()
 
     def _counting(self) -> list[_Heard]:
         root = self._trust.root

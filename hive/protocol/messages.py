@@ -21,6 +21,8 @@ DELTA_COUNT_MAX: Final = 256
 ID_COUNT_MAX: Final = 1_024
 RECORD_COUNT_MAX: Final = 256
 REVOCATION_COUNT_MAX: Final = 65_536
+IDS_PER_CHECK: Final = 16
+"""Ids of trust records that are looked up, hashed or sent for the price of one signature."""
 PREFIX_COUNT_MAX: Final = 64
 
 _Ids = Annotated[tuple[bytes, ...], Array(Octets(DIGEST_BYTES, DIGEST_BYTES), ID_COUNT_MAX)]

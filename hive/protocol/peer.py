@@ -64,17 +64,10 @@ from hive.protocol.events import (
     Unreachable,
 )
 from hive.protocol.freshness import Freshness
-from hive.protocol.ingress import (
-    STEPS,
-    Ingress,
-)
+from hive.protocol.ingress import STEPS, Ingress
 from hive.protocol.intake import Intake
 from hive.protocol.introductions import Introductions
-from hive.protocol.judgement import (
-    Arrival,
-    Step,
-    View,
-)
+from hive.protocol.judgement import Arrival, Step, View
 from hive.protocol.machine import (
     Received,
     Sign,
@@ -87,6 +80,7 @@ from hive.protocol.machine import (
 from hive.protocol.membership.events import LeaveRequested
 from hive.protocol.membership.swim import Swim
 from hive.protocol.messages import (
+    IDS_PER_CHECK,
     MESSAGES,
     Deltas,
     Forks,
@@ -326,6 +320,10 @@ class Peer:
                 checks = len(message.envelopes)
             case Forks():
                 checks = 2 * len(message.proofs)
+            case WantRecords() | RevocationList():
+                checks = 1 + len(message.ids) // IDS_PER_CHECK
+            case WantRevocations():
+                checks = 1 + self.core.trust.revocation_index // IDS_PER_CHECK
             case _:
                 checks = 1
         return self.core.budgets.charge(sender, size, checks, now.monotonic_us)

@@ -250,10 +250,10 @@ class Recordkeeping:
         return 0
 
     def _deltas_of(self, chain: Digest) -> Iterator[Delta]:
-        first = 1
-        while page := self._core.reader.chain_slice(chain, first, _PAGE):
+        first, count = 1, 1  # most chains are of others, told by their first delta
+        while page := self._core.reader.chain_slice(chain, first, count):
             yield from (held.delta for held in page)
-            first += len(page)
+            first, count = first + len(page), _PAGE
         yield from self._core.pending.undecided(chain)
 
     def _is_of_others(self, records: tuple[bytes, bytes], org: Inception) -> bool:
