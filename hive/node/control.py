@@ -7,6 +7,7 @@ answer is `{"ok": …}` or `{"error": {"type", "message", "hint", "reason", "ste
 from __future__ import annotations
 
 import json
+import os
 import socket
 from typing import Any, Final
 
@@ -25,9 +26,11 @@ async def serve(node: Node, *, task_status: trio.TaskStatus[None]) -> None:
     """Accepts control connections until cancelled."""
     path = node.home.socket
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = node.home.socket  # its folder is there now: is it ours?
     path.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
         try:
+            os.fchmod(listening.fileno(), 0o600)
             listening.bind(str(path))
         except OSError as error:
             raise StoreError(f"{path} cannot be made: {error}", hint="check its folder") from None

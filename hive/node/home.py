@@ -8,6 +8,7 @@ still lies where it was written: a copy must not go on with the original's logs.
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -68,12 +69,17 @@ class Home:
 
     @property
     def socket(self) -> Path:
-        """The control socket; in a private temporary folder where the home's path is too long."""
+        """The control socket; in a private temporary folder where the home's path is too long.
+
+        Raises `StoreError` where somebody else made that folder: its name can be guessed.
+        """
         direct = self.path.absolute() / "control.sock"
         if len(os.fsencode(direct)) <= _SOCKET_PATH_MAX:
             return direct
         name = digest("hive/home", os.fsencode(self.path.absolute())).hex()[:16]
-        return Path(f"/tmp/hive-{os.getuid()}-{name}") / "control.sock"
+        folder = Path(f"/tmp/hive-{os.getuid()}-{name}")
+        _require_own(folder)
+        return folder / "control.sock"
 
     @property
     def exists(self) -> bool:
@@ -108,6 +114,18 @@ class Home:
             machine = ""
         text = f"{machine}:{status.st_dev}:{status.st_ino}"
         return digest("hive/place", text.encode())
+
+
+def _require_own(folder: Path) -> None:
+    """Raises `StoreError` where a folder is there and others than we may have made or enter it."""
+    try:
+        status = folder.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise StoreError(
+            f"{folder} is not a folder of ours alone", hint="remove it, or use a shorter --home"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
