@@ -8,13 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hive.errors import StateError
+from hive.node import clocks
+from hive.node.cards import make_succession_card, read_card, write_card
 from hive.node.founded import Founded, founded_of, write_federation
-from hive.node.renewal import propose_renewal, renewed_issuer
+from hive.node.renewal import propose_renewal, propose_succession, renewed_issuer
+from hive.trust.armour import ARMOUR_BYTES_MAX
 from hive.trust.envelope import Signed
 from hive.trust.records import IssuerRecord
 from hive.wire.ids import FederationId
 
-from .ceremonies import present_ms, read_founded, write_made, write_made_proposal
+from .ceremonies import CARD_FILE, present_ms, read_founded, write_made, write_made_proposal
+from .inputs import read_file_bounded
 from .keyrings import opened
 from .moments import moment
 from .session import Session
@@ -68,6 +72,24 @@ def propose_renewed(session: Session, names: Sequence[str], federation: Path, ou
     """A proposal of organisations and their issuers under new dates."""
     founded = read_founded(federation)
     write_made_proposal(session, output, lambda at_ms: propose_renewal(founded, names, at_ms))
+
+
+def make_succession_file(session: Session, directory: Path, federation: Path, output: Path) -> None:
+    """A holder's card for the root's successor; the same again is no change."""
+    keyring, founded = opened(session, directory), read_founded(federation)
+    own = read_card(read_file_bounded(directory / CARD_FILE, ARMOUR_BYTES_MAX))
+    card = make_succession_card(keyring, own, founded.root.record, clocks.entropy)
+    shown = {"organisation": card.name, "root_key": card.root_key.digest.hex()[:16]}
+    write_made(session, output, write_card(card), shown)
+
+
+def propose_successor(
+    session: Session, cards: Sequence[Path], federation: Path, output: Path
+) -> None:
+    """A proposal of the root's successor."""
+    founded = read_founded(federation)
+    read = [read_card(read_file_bounded(path, ARMOUR_BYTES_MAX)) for path in cards]
+    write_made_proposal(session, output, lambda at_ms: propose_succession(read, founded, at_ms))
 
 
 def admit_file(session: Session, path: Path) -> None:

@@ -21,6 +21,9 @@ FOUNDER = click.option(
 OUTPUT = click.option(
     "-o", "--output", type=NEW_FILE, required=True, help="The file to make; never overwritten."
 )
+FEDERATION = click.option(
+    "--federation", type=OLD_FILE, required=True, help="The federation's file."
+)
 YES = click.option("--yes", is_flag=True, help="Sign without asking at the terminal.")
 
 
@@ -143,5 +146,41 @@ def show(session: Session, file: Path) -> None:
     show_file(session, file)
 
 
-for _command in (card, propose, sign, combine, show):
+@command(
+    "succeed",
+    example="hive found succeed --dir acme-founder --federation federation.root -o acme.next",
+    has_home=False,
+)
+@FOUNDER
+@FEDERATION
+@OUTPUT
+def succeed(session: Session, directory: Path, federation: Path, output: Path) -> None:
+    """Make a root holder's card for the root's successor, under the key committed to.
+
+    A root lives 400 days. Its holders mail these cards to one of them, for `hive found renew`.
+    """
+    from ..renewals import make_succession_file
+
+    make_succession_file(session, directory, federation, output)
+
+
+@command(
+    "renew",
+    example="hive found renew acme.next bell.next --federation federation.root -o successor",
+    has_home=False,
+)
+@click.argument("cards", type=OLD_FILE, nargs=-1, required=True)
+@FEDERATION
+@OUTPUT
+def renew(session: Session, cards: tuple[Path, ...], federation: Path, output: Path) -> None:
+    """Propose the root's successor from the holders' new CARDS; a holder without one stays.
+
+    Then `hive org sign`, `hive org combine` and `hive org admit`, as for an organisation.
+    """
+    from ..renewals import propose_successor
+
+    propose_successor(session, cards, federation, output)
+
+
+for _command in (card, propose, sign, combine, show, succeed, renew):
     found.add_command(_command)

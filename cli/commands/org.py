@@ -9,11 +9,7 @@ import click
 from ..command import command, group
 from ..inputs import NAMESPACE, NEW_FILE, OLD_FILE
 from ..session import Session
-from .found import FOUNDER, OUTPUT, YES
-
-FEDERATION = click.option(
-    "--federation", type=OLD_FILE, required=True, help="The federation's file."
-)
+from .found import FEDERATION, FOUNDER, OUTPUT, YES
 
 
 @group("org", example="hive org propose dora.card --federation federation.root -o dora.proposal")

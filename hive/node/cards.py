@@ -6,7 +6,7 @@ The secrets stay in the founder's keyring, under the names `root`, `org` and `is
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 from hive.custody.signer import Entropy, Keyring
@@ -22,7 +22,7 @@ from hive.trust.capability import (
 )
 from hive.trust.issuing import NODE_QUOTA, identity_of, org_inception
 from hive.trust.keys import SEED_BYTES, PublicKey
-from hive.trust.records import RECORD_BYTES_MAX, IssuerRecord
+from hive.trust.records import RECORD_BYTES_MAX, IssuerRecord, RootRecord
 from hive.wire.codec import Array, Integer, Octets, Text
 from hive.wire.ids import DIGEST_BYTES, Inception
 from hive.wire.schema import Record, record
@@ -99,6 +99,18 @@ def make_card(
         issuer_key=publics[2],
         issuer_next=nexts[2],
     )
+
+
+def make_succession_card(keyring: Keyring, own: Card, root: RootRecord, entropy: Entropy) -> Card:
+    """The card for a root's successor: reveals the committed root key and commits to another.
+
+    Where the root in force has the revealed key already, that one is past and moves on first.
+    """
+    if any(entry.key == keyring.next_signer(ROOT_KEY).public for entry in root.keys):
+        keyring.promote(ROOT_KEY)
+    following = keyring.stage(ROOT_KEY, entropy(SEED_BYTES))
+    revealed = keyring.next_signer(ROOT_KEY).public
+    return replace(own, root_key=revealed, root_next=following.digest)
 
 
 def write_card(card: Card) -> bytes:

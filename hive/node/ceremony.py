@@ -32,7 +32,7 @@ from hive.node.founded import (
 from hive.trust.armour import armour, unarmour
 from hive.trust.envelope import Signed, parse_body_untrusted, sign_record
 from hive.trust.issuing import make_org
-from hive.trust.keys import SigningKey
+from hive.trust.keys import PublicKey, SigningKey
 from hive.trust.records import (
     KEY_COUNT_MAX,
     RECORD_BYTES_MAX,
@@ -67,7 +67,9 @@ _Bodies = Annotated[tuple[bytes, ...], Array(Octets(1, RECORD_BYTES_MAX), RECORD
 class Ceremony(Record):
     """The bodies that want signatures, parents first, and the root keys that are asked."""
 
-    holders: Annotated[tuple[bytes, ...], Array(Octets(DIGEST_BYTES, DIGEST_BYTES), KEY_COUNT_MAX)]
+    holders: Annotated[
+        tuple[bytes, ...], Array(Octets(DIGEST_BYTES, DIGEST_BYTES), 2 * KEY_COUNT_MAX)
+    ]
     bodies: _Bodies
 
 
@@ -151,10 +153,13 @@ def _require_distinct(founders: Sequence[Card]) -> None:
         )
 
 
-def write_proposal(root: RootRecord, records: Sequence[Proposable]) -> bytes:
-    """The records, parents first, as a file for the holders of a root."""
+def write_proposal(
+    root: RootRecord, records: Sequence[Proposable], revealed: Sequence[PublicKey] = ()
+) -> bytes:
+    """The records, parents first, for the holders of a root and of keys that are revealed."""
+    keys = (*(entry.key for entry in root.keys), *revealed)
     ceremony = Ceremony(
-        holders=tuple(entry.key.digest for entry in root.keys),
+        holders=tuple(key.digest for key in keys),
         bodies=tuple(record.to_body() for record in records),
     )
     return armour(PROPOSAL, ceremony.to_body())
@@ -181,8 +186,7 @@ def sign_ceremony(untrusted: bytes, keyring: Keyring) -> bytes:
     places: list[int] = []
     partials: list[bytes] = []
     for place, proposed in enumerate(records):
-        key = _key_for(proposed, records, holders, keyring)
-        if key is not None:
+        for key in _keys_for(proposed, records, holders, keyring):
             places.append(place)
             partials.append(_partial(proposed, key))
     if not places:
@@ -196,15 +200,16 @@ def sign_ceremony(untrusted: bytes, keyring: Keyring) -> bytes:
     return armour(SIGNATURE, signature.to_body())
 
 
-def _key_for(
+def _keys_for(
     proposed: Proposable, records: Sequence[Proposable], holders: Sequence[bytes], keyring: Keyring
-) -> SigningKey | None:
+) -> list[SigningKey]:
+    """The keys that are asked: for a root's successor both the present one and the next."""
     if isinstance(proposed, IssuerRecord):
         own = keyring.signer(ORG_KEY)
         orgs = [org for org in records if isinstance(org, OrgRecord) and own.public in org.keys]
-        return own if any(org.inception == proposed.org for org in orgs) else None
-    key = keyring.signer(ROOT_KEY)
-    return key if key.public.digest in holders else None
+        return [own] if any(org.inception == proposed.org for org in orgs) else []
+    keys = (keyring.signer(ROOT_KEY), keyring.next_signer(ROOT_KEY))
+    return [key for key in keys if key.public.digest in holders]
 
 
 def _partial(proposed: Proposable, key: SigningKey) -> bytes:

@@ -13,14 +13,14 @@ from typing import Final, cast
 
 from hive.custody.signer import Keyring
 from hive.errors import NotPermitted, StateError
-from hive.node.cards import ISSUER_KEY, ORG_KEY
+from hive.node.cards import ISSUER_KEY, ORG_KEY, Card
 from hive.node.ceremony import write_proposal
 from hive.node.founded import Founded, issuer_of, issuers_of, newest, orgs_of
 from hive.trust.envelope import Signed, sign_record
 from hive.trust.issuing import renew_issuer
 from hive.trust.links import DATED
-from hive.trust.records import IssuerRecord
-from hive.trust.roots import Proposable
+from hive.trust.records import IssuerRecord, RootKey, RootRecord
+from hive.trust.roots import Proposable, next_root
 from hive.trust.rotation import renew_org
 from hive.trust.state import TrustState
 from hive.wire.ids import RecordId
@@ -89,3 +89,55 @@ def propose_renewal(founded: Founded, names: Sequence[str], now_ms: int) -> byte
             if issuer.record.org == renewed.inception
         ]
     return write_proposal(founded.root.record, records)
+
+
+def propose_succession(cards: Sequence[Card], founded: Founded, now_ms: int) -> bytes:
+    """R(k+1) for its holders: who sent a card gets its committed key, the others keep theirs.
+
+    The old root's threshold must sign by its present keys and as many by the revealed ones.
+    """
+    root = founded.root.record
+    by_holder = {card.name: card for card in cards}
+    if len(root.keys) != len(root.next_digests):
+        raise StateError(
+            "this root does not say whose key each commitment is",
+            hint="its holders sign a successor made with `hive.trust.roots.next_root`",
+        )
+    for card in cards:
+        _require_committed(card, root)
+    if len(by_holder) < root.next_threshold:
+        raise StateError(
+            f"{len(by_holder)} of {root.next_threshold} needed cards are there",
+            hint=f"each holder makes one with `hive found succeed`: {_holders(root)}",
+        )
+    keys, digests = [], []
+    for entry, digest in zip(root.keys, root.next_digests, strict=True):
+        card_of_holder = by_holder.get(entry.holder)
+        keys.append(RootKey(entry.holder, card_of_holder.root_key) if card_of_holder else entry)
+        digests.append(card_of_holder.root_next if card_of_holder else digest)
+    successor = next_root(
+        founded.root,
+        keys=keys,
+        threshold=root.threshold,
+        next_digests=digests,
+        next_threshold=root.next_threshold,
+        not_before_ms=now_ms,
+    )
+    revealed = [card.root_key for card in by_holder.values()]
+    return write_proposal(root, [successor], revealed)
+
+
+def _require_committed(card: Card, root: RootRecord) -> None:
+    """A holder's card reveals the very key that this holder committed to."""
+    committed = {
+        entry.holder: digest for entry, digest in zip(root.keys, root.next_digests, strict=False)
+    }
+    if committed.get(card.name) != card.root_key.digest:
+        raise StateError(
+            f"the card of {card.name} does not reveal the key that R({root.number}) commits to",
+            hint=f"its holder makes it with `hive found succeed`; holders are {_holders(root)}",
+        )
+
+
+def _holders(root: RootRecord) -> str:
+    return ", ".join(entry.holder for entry in root.keys)

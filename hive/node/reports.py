@@ -192,7 +192,7 @@ def _write_findings(node: Node) -> list[View]:
 
 
 _REMEDIES: Final[Mapping[str, str]] = {
-    RootRecord.LABEL: "Let its holders sign its successor.",
+    RootRecord.LABEL: "Let its holders sign its successor: `hive found succeed`.",
     OrgRecord.LABEL: "Let the root's holders renew it: `hive org propose --renew NAME`.",
     IssuerRecord.LABEL: "Renew it with the founder's keys: `hive org renew --dir DIR`.",
 }

@@ -16,10 +16,10 @@ from cli.main import main
 from hive.custody.file import FileKeyring, create_keyring
 from hive.custody.passphrase import Passphrase
 from hive.errors import StateError
-from hive.node.cards import make_card, make_keys
+from hive.node.cards import make_card, make_keys, make_succession_card
 from hive.node.ceremony import combine_ceremony, propose_founding, sign_ceremony
 from hive.node.founded import Founded, issuers_of, newest, read_federation, write_federation
-from hive.node.renewal import is_ending, propose_renewal, renewed_issuer
+from hive.node.renewal import is_ending, propose_renewal, propose_succession, renewed_issuer
 from hive.trust.records import ISSUER_LIFE_MS, ORG_LIFE_MS
 from hive.trust.secrets_at_rest import RANDOM_PASSPHRASE
 from hive.wire.randomness import Stream
@@ -135,6 +135,56 @@ def test_a_record_is_ending_in_the_last_quarter_of_its_life(founded: Founded) ->
     assert is_ending(issuer, issuer.not_after_ms - quarter_ms + 1)
 
 
+def succession(
+    keyrings: dict[str, FileKeyring], founded: Founded, *names: str, at_ms: int
+) -> bytes:
+    root = founded.root.record
+    cards = []
+    for name in names:
+        own = make_card(keyrings[name], name=name, namespaces=(name,))
+        stream = Stream(b"succession", f"{name}-{root.number}")
+
+        def entropy(count: int, stream: Stream = stream) -> bytes:
+            return stream.bits(8 * count).to_bytes(count, "big")
+
+        cards.append(make_succession_card(keyrings[name], own, root, entropy))
+    return propose_succession(cards, founded, at_ms)
+
+
+def test_roots_follow_one_another_and_what_they_sign_counts(
+    keyrings: dict[str, FileKeyring], founded: Founded
+) -> None:
+    for number, names in ((1, ("acme", "bell")), (2, ("bell", "corp")), (3, NAMES)):
+        at_ms = NOW_MS + number * 380 * DAY_MS
+        proposal = succession(keyrings, founded, *names, at_ms=at_ms)
+        founded = combined(founded, proposal, keyrings, *names, at_ms=at_ms)
+        assert founded.root.record.number == number
+        renewal = propose_renewal(founded, NAMES, at_ms + 1)
+        founded = combined(founded, renewal, keyrings, *names, at_ms=at_ms + 1)
+        chain = founded.state.chain_of(founded.org_of(keyrings["acme"]).id)
+        assert chain is not None
+        assert chain.is_valid_at(at_ms + 1)
+
+
+def test_a_successor_needs_enough_holders(
+    keyrings: dict[str, FileKeyring], founded: Founded
+) -> None:
+    at_ms = NOW_MS + DAY_MS
+    with pytest.raises(StateError, match="1 of 2 needed cards"):
+        succession(keyrings, founded, "acme", at_ms=at_ms)
+    proposal = succession(keyrings, founded, "acme", "bell", at_ms=at_ms)
+    with pytest.raises(StateError, match="1 of 2 needed signatures"):
+        combined(founded, proposal, keyrings, "acme", at_ms=at_ms)
+
+
+def test_a_card_that_reveals_no_committed_key_is_refused(
+    keyrings: dict[str, FileKeyring], founded: Founded
+) -> None:
+    card = make_card(keyrings["acme"], name="acme", namespaces=("acme",))
+    with pytest.raises(StateError, match="does not reveal the key"):
+        propose_succession([card], founded, NOW_MS + DAY_MS)
+
+
 # At a shell.
 
 
@@ -178,6 +228,11 @@ def test_renewals_reach_a_node_directly_and_as_files(home: Path) -> None:
     done("org sign renewal --dir acme-founder -o renewal.sig")
     done("org combine renewal renewal.sig --federation renewed.root -o next.root")
     assert "2 of 3 records were new" in done("org admit next.root --home acme-1").stdout
+    done("found succeed --dir acme-founder --federation next.root -o acme.next")
+    done("found renew acme.next --federation next.root -o successor")
+    done("org sign successor --dir acme-founder -o successor.sig")
+    done("org combine successor successor.sig --federation next.root -o last.root")
+    assert "1 of 4 records were new" in done("org admit last.root --home acme-1").stdout
     done("doctor --home acme-1")
 
 
