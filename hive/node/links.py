@@ -15,7 +15,7 @@ import trio
 
 from hive.errors import HiveError, RemoteError, ResourceError
 from hive.protocol import events as ev
-from hive.transport.frames import FrameStream
+from hive.transport.frames import FrameStream, StreamPeer
 from hive.transport.ports import StreamCarrier
 from hive.wire.ids import PeerId, peer_id
 
@@ -165,6 +165,12 @@ class Links:
             return
         link.queued_bytes += len(payload)
         self._queued_bytes += len(payload)
+
+    def close_ended(self, is_in_force: Callable[[StreamPeer], bool]) -> None:
+        """Closes streams whose node's record ended while they were open, contact or not."""
+        for peer, link in list(self._links.items()):
+            if link.stream.peer is not None and not is_in_force(link.stream.peer):
+                self.close(peer)
 
     def close(self, peer: PeerId) -> None:
         """Closes the stream to a peer whose record ended or was revoked."""

@@ -56,7 +56,7 @@ from hive.transport.addresses import format_address, parse_address
 from hive.transport.contexts import TlsContexts
 from hive.transport.datagram import DatagramMachine
 from hive.transport.events import IdentityRenewed, OwnIdentity
-from hive.transport.frames import FrameStream
+from hive.transport.frames import FrameStream, StreamPeer
 from hive.transport.streams import TlsStreams
 from hive.transport.udp import UdpCarrier
 from hive.trust.envelope import parse_untrusted
@@ -337,9 +337,19 @@ class Node:
             try:
                 await self.renew_what_is_due()
                 self.store.submit(self.remember_peers(), lambda error: None)
+                if self.driver.links is not None:
+                    self.driver.links.close_ended(self.is_in_force)
             except HiveError as error:
                 self.log.write("warning", "upkeep_failed", reason=str(error), hint=error.hint)
             await trio.sleep(CHECK_INTERVAL_S)
+
+    def is_in_force(self, peer: StreamPeer) -> bool:
+        """Whether the node at the other end of a stream still has a record that is good now."""
+        core, now = self.peer.core, clocks.read()
+        if core.live_chain(peer.node_record_id, now) is not None:
+            return True
+        newest = core.trust.node_chain(peer.inception)
+        return newest is not None and core.live_chain(newest.leaf, now) is not None
 
     # The desk on streams.
 

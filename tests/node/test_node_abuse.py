@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from node_world import federation, found, living, run, until
+from node_world import HOUR_MS, Skew, federation, found, living, run, until
 
 from hive.node import clocks
 from hive.node.desk import REFUSAL_COUNT_MAX
@@ -241,5 +241,30 @@ def test_an_overheard_enrolment_letter_said_again_earns_nothing_new(tmp_path: Pa
             refused, _, record = node.desk.enrol(letter)
             assert "revoked" in open_answer(invite.secret, refused.sealed).refusal
             assert not record
+
+    run(main)
+
+
+def test_a_stream_does_not_outlive_the_record_of_the_node_behind_it(
+    tmp_path: Path, skew: Skew
+) -> None:
+    realm = found(tmp_path, ("acme", "bell"))
+    homes = [realm.member(org) for org in ("acme", "bell")]
+
+    async def main() -> None:
+        async with federation(*homes) as (one, other):
+            links, peer = one.node.driver.links, other.node.peer.core.own.peer
+            assert links is not None
+            stream = links._links[peer].stream
+            assert stream.peer is not None
+            links.close_ended(one.node.is_in_force)
+            skew.ms = 30 * 24 * HOUR_MS
+            assert not one.node.is_in_force(stream.peer)
+            links.close_ended(one.node.is_in_force)
+            skew.ms = 0
+            await until(
+                lambda: links._links.get(peer) is None or links._links[peer].stream is not stream,
+                "closed",
+            )
 
     run(main)
