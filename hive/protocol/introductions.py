@@ -79,7 +79,9 @@ class Introductions:
         self._config = config
         self.own_record = own
         self.known: BoundedMap[PeerId, Known] = BoundedMap(config.contact_count_max)
-        self._checking: dict[Token, tuple[PeerId, SignedRecord, PeerRecord]] = {}
+        self._checking: BoundedMap[Token, tuple[PeerId, SignedRecord, PeerRecord]] = BoundedMap(
+            config.contact_count_max
+        )
         self._wanted: dict[PeerId, MonotonicUs] = {}
         self._due_at: MonotonicUs | None = None
 
@@ -152,8 +154,8 @@ class Introductions:
 
     # Peer records.
 
-    def introduced(self, sender: PeerId, untrusted: bytes) -> Effects:
-        """A contact's own peer record, to be verified with its node key."""
+    def introduced(self, sender: PeerId, untrusted: bytes, now: Now) -> Effects:
+        """A contact's own peer record, to be verified with its node key at its own cost."""
         known = self.known.get(sender)
         if known is None:
             return []
@@ -167,18 +169,23 @@ class Introductions:
             return []
         if known.record is not None and known.record.sequence >= record.sequence:
             return []
+        if not self._core.budgets.charge(sender, len(untrusted), 1, now.monotonic_us):
+            return []
         token = self._core.tokens.fresh()
-        self._checking[token] = (sender, signed, record)
+        self._checking.put(token, (sender, signed, record))
         key = known.chain.key
         check = Check(key.algorithm, key.octets, PeerRecord.LABEL, opened.digest, signed.signature)
         return [Verify(self._core.tokens.route("introduction", token), (check,))]
 
     def verified(self, token: Token, is_valid: bool, now: Now) -> Known | None:
         """The complete contact, where its peer record is genuine."""
-        checked = self._checking.pop(token, None)
-        if checked is None or not is_valid:
+        checked = self._checking.pop(token)
+        if checked is None:
             return None
         sender, signed, record = checked
+        if not is_valid:
+            self._core.budgets.blame(sender, now.monotonic_us)
+            return None
         known = self.known.get(sender)
         if known is None:
             return None

@@ -163,7 +163,7 @@ class Neighbours:
         if event.kind == DISCOVERY:
             return self.tell_discovery(received, now)
         if event.kind == INTRODUCTION:
-            return self.introductions.introduced(event.sender, event.untrusted_payload)
+            return self.introductions.introduced(event.sender, event.untrusted_payload, now)
         if event.kind == INTRODUCTION_WANTED:
             return self.introductions.wanted(event.sender)
         return []
