@@ -166,10 +166,10 @@ class Links:
         link.queued_bytes += len(payload)
         self._queued_bytes += len(payload)
 
-    def close_ended(self, is_in_force: Callable[[StreamPeer], bool]) -> None:
+    def close_ended(self, still_counts: Callable[[StreamPeer], bool]) -> None:
         """Closes streams whose node's record ended while they were open, contact or not."""
         for peer, link in list(self._links.items()):
-            if link.stream.peer is not None and not is_in_force(link.stream.peer):
+            if link.stream.peer is not None and not still_counts(link.stream.peer):
                 self.close(peer)
 
     def close(self, peer: PeerId) -> None:

@@ -338,12 +338,12 @@ class Node:
                 await self.renew_what_is_due()
                 self.store.submit(self.remember_peers(), lambda error: None)
                 if self.driver.links is not None:
-                    self.driver.links.close_ended(self.is_in_force)
+                    self.driver.links.close_ended(self.still_counts)
             except HiveError as error:
                 self.log.write("warning", "upkeep_failed", reason=str(error), hint=error.hint)
             await trio.sleep(CHECK_INTERVAL_S)
 
-    def is_in_force(self, peer: StreamPeer) -> bool:
+    def still_counts(self, peer: StreamPeer) -> bool:
         """Whether the node at the other end of a stream still has a record that is good now."""
         core, now = self.peer.core, clocks.read()
         if core.live_chain(peer.node_record_id, now) is not None:
