@@ -19,6 +19,8 @@ from hive.transport.addresses import parse_address
 from hive.transport.contexts import TlsContexts
 from hive.transport.stream_config import StreamConfig
 from hive.transport.streams import TlsStreams
+from hive.trust.envelope import parse_untrusted
+from hive.trust.records import AgentRecord, NodeRecord
 
 DEADLINE_S: Final = 20
 
@@ -59,7 +61,11 @@ async def exchange(address: str, payload: bytes, deadline_s: float = DEADLINE_S)
 async def ask_for_renewal(
     addresses: Sequence[str], letter: RenewalLetter, deadline_s: float = DEADLINE_S
 ) -> tuple[RenewalReply | None, list[str]]:
-    """The first reply that grants something, and what was heard before it."""
+    """The first reply that grants something, and what was heard before it.
+
+    What is no record of the letter's key grants nothing, so whoever answers first with other
+    things keeps nobody from the issuer.
+    """
     heard: list[str] = []
     for address in addresses:
         try:
@@ -68,7 +74,20 @@ async def ask_for_renewal(
         except (TransportError, MalformedFrame) as error:
             heard.append(str(error))
             continue
-        if not reply.refusal:
+        if _grants(reply, letter):
             return reply, heard
-        heard.append(f"{address}: {reply.refusal}")
+        heard.append(f"{address}: {reply.refusal or 'no record of the key'}")
     return None, heard
+
+
+def _grants(reply: RenewalReply, letter: RenewalLetter) -> bool:
+    """Whether the reply ends in another record of the key that the letter names."""
+    if reply.refusal or not reply.records:
+        return False
+    try:
+        signed = parse_untrusted(reply.records[-1])
+    except MalformedFrame:
+        return False
+    record = signed.record
+    is_of_key = isinstance(record, NodeRecord | AgentRecord) and record.key == letter.key
+    return is_of_key and signed.id != letter.record_id

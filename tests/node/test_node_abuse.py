@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,13 +13,22 @@ from node_world import HOUR_MS, Skew, federation, found, living, run, until
 from hive.node import clocks
 from hive.node.desk import REFUSAL_COUNT_MAX
 from hive.node.driver import QUEUE_BYTES_MAX, QUEUE_COUNT_MAX
+from hive.node.errands import ask_for_renewal
 from hive.node.home import Home, initialise
 from hive.node.identity import FreshKeys, agent_renewal, node_renewal, rebirth
 from hive.node.links import FAIR_BYTES, OUTBOXES_BYTES_MAX
 from hive.node.node import Node
-from hive.node.paperwork import REBIRTH, EnrolmentLetter, RenewalLetter, renewal_subject
+from hive.node.paperwork import (
+    REBIRTH,
+    EnrolmentLetter,
+    RenewalLetter,
+    RenewalReply,
+    renewal_subject,
+)
 from hive.protocol.events import Dial, Endpoint, FrameReceived, OpenStream
 from hive.protocol.machine import Ticked
+from hive.transport.addresses import format_address
+from hive.transport.frames import FrameStream
 from hive.trust.invite import (
     EnrolmentRequest,
     open_answer,
@@ -29,6 +40,7 @@ from hive.trust.keys import P256, Ed25519Key, PublicKey
 from hive.trust.sealing import NONCE_BYTES
 from hive.wire.codec import encode
 from hive.wire.ids import Digest, Inception, PeerId, RecordId
+from tests.transport.stream_nodes import Issuer, Member, book_of, served, tls
 
 FRAME_BYTES = 4 * 1024 * 1024
 STRANGER = PeerId(bytes(20))
@@ -181,6 +193,42 @@ def test_a_rebirth_under_a_key_that_is_none_is_refused(tmp_path: Path) -> None:
             assert not record
 
     run(main)
+
+
+@pytest.mark.parametrize("junk", [(), (b"junk",)])
+def test_who_answers_first_with_junk_keeps_nobody_from_the_issuer(
+    tmp_path: Path, junk: tuple[bytes, ...]
+) -> None:
+    home = laptop(tmp_path)
+
+    async def main() -> None:
+        async with living(home) as one, living_impostor(junk) as impostor:
+            assert one.node.tls_address is not None
+            places = [impostor, format_address(one.node.tls_address)]
+            letter = agent_renewal(one.node.keyring, "me", one.node.upkeep.agents()["me"].id)
+            reply, heard = await ask_for_renewal(places, letter)
+            assert reply is not None
+            assert junk[-1:] != reply.records[-1:]
+            assert len(heard) == 1
+
+    run(main)
+
+
+@asynccontextmanager
+async def living_impostor(records: tuple[bytes, ...]) -> AsyncIterator[str]:
+    """Somebody who answers every letter with this."""
+    key = Ed25519Key(b"i" * 32)
+    issuer = Issuer.make(key)
+    server = tls(Member.make("impostor", issuer), book_of([issuer]))
+
+    async def answer(stream: FrameStream) -> None:
+        await stream.receive()
+        await stream.send(RenewalReply(records, b"", "").to_body())
+
+    async with trio.open_nursery() as nursery:
+        address = await served(server, nursery, answer, ("127.0.0.1", 0))
+        yield format_address(address)
+        nursery.cancel_scope.cancel()
 
 
 def test_strangers_letters_cost_no_write_and_leave_nothing_behind(tmp_path: Path) -> None:
