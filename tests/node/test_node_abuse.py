@@ -305,10 +305,10 @@ def test_a_stream_does_not_outlive_the_record_of_the_node_behind_it(
             assert links is not None
             stream = links._links[peer].stream
             assert stream.peer is not None
-            links.close_ended(one.node.is_in_force)
+            links.close_ended(one.node.still_counts)
             skew.ms = 30 * 24 * HOUR_MS
-            assert not one.node.is_in_force(stream.peer)
-            links.close_ended(one.node.is_in_force)
+            assert not one.node.still_counts(stream.peer)
+            links.close_ended(one.node.still_counts)
             skew.ms = 0
             await until(
                 lambda: links._links.get(peer) is None or links._links[peer].stream is not stream,
