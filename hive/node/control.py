@@ -62,8 +62,8 @@ async def _session(api: Api, stream: trio.SocketStream) -> None:
                 line = await _line(stream, buffer)
                 if line is None:
                     return
-                answer = await _answer(api, line)
-                await stream.send_all(json.dumps(answer).encode() + b"\n")
+                answer = await _answered(api, line)
+                await stream.send_all(answer + b"\n")
     except (trio.BrokenResourceError, trio.ClosedResourceError, MalformedFrame):
         return
 
@@ -81,6 +81,17 @@ async def _line(stream: trio.SocketStream, buffer: bytearray) -> bytes | None:
     line = bytes(buffer[:end])
     del buffer[: end + 1]
     return line
+
+
+async def _answered(api: Api, line: bytes) -> bytes:
+    """The answer; a defect of ours ends this request and not the node."""
+    try:
+        return json.dumps(await _answer(api, line)).encode()
+    except Exception as defect:  # noqa: BLE001 (told to the user and the log; the node goes on)
+        name = type(defect).__name__
+        api.node.log.write("error", "verb_failed", reason=f"{name}: {defect}"[:200])
+        failed = HiveError(f"hive failed inside: {name}", hint="see the node's log")
+        return json.dumps(_failure(failed)).encode()
 
 
 async def _answer(api: Api, line: bytes) -> dict[str, Any]:

@@ -287,7 +287,7 @@ class Peer:
         effects = self.replication.connected(peer, now)
         effects += self.statements.greet(peer)
         effects.append(SendFrame(peer, WantRevocations().to_body()))
-        proofs = tuple(proof.to_bytes() for proof in self.core.quarantine.proofs())[:FORKS_MAX]
+        proofs = tuple(proof.to_bytes() for proof in self.core.quarantine.proofs()[:FORKS_MAX])
         if proofs:
             effects.append(SendFrame(peer, Forks(proofs).to_body()))
         return effects
@@ -301,6 +301,8 @@ class Peer:
         label = label_of_untrusted(payload)
         cls = _BY_LABEL.get(label)
         if cls is None or cls is WantDeltas:
+            if not self.core.budgets.charge(sender, len(payload), 1, now.monotonic_us):
+                return [RefusedNews(Refusal(refusals.OVER_BUDGET, "asks"), sender, b"")]
             return self.replication.reconcile(Received(sender, payload), now)
         try:
             message: Record = cls.from_body_untrusted(payload)
