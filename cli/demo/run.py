@@ -86,16 +86,21 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does: everything that it started is ended first."""
+    """SIGTERM ends the demo as Ctrl-C does: everything that it started is ended first.
+
+    SIGINT is taken too, since a shell's background job is born ignoring it.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, interrupt) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _say_how_to_play(stage: Stage, federation: Federation) -> None:

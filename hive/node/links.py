@@ -7,6 +7,7 @@ first, because a peer that restarted knows better than we do.
 
 from __future__ import annotations
 
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -177,3 +178,15 @@ class Links:
         link = self._links.get(peer)
         if link is not None and self._nursery is not None:
             self._nursery.start_soon(link.stream.abort)
+
+
+def free_port_like(host: str, port: int) -> int:
+    """The same port for streams where it is free for them too, else 0: any that is free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return 0
+    return port

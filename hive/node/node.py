@@ -36,7 +36,7 @@ from hive.node.identity import (
     next_boot,
     peer_record,
 )
-from hive.node.links import Links
+from hive.node.links import Links, free_port_like
 from hive.node.logs import Log
 from hive.node.metrics import Metrics
 from hive.node.paperwork import EnrolmentLetter, RenewalLetter, RenewalReply
@@ -288,7 +288,8 @@ class Node:
     async def _accept(
         self, links: Links, udp: tuple[str, int], *, task_status: trio.TaskStatus[int]
     ) -> None:
-        port = self.settings.tls_port or udp[1]
+        """Listens for streams; a free port is the datagrams' own where that is free too."""
+        port = self.settings.tls_port or free_port_like(self.settings.listen, udp[1])
         await links.run((self.settings.listen, port), task_status=task_status)
 
     def _announce(self, udp: tuple[str, int], tls_port: int) -> None:

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
 
 from hive.errors import ConfigError, MalformedFrame
 from hive.trust.keys import ED25519, P256, Ed25519Key, P256Key, PublicKey, is_sound
@@ -42,6 +42,12 @@ _MS_PER_S: Final = 1_000
 _LAST_S: Final = 253_402_300_799
 """9999-12-31, the last second X.509 can say."""
 _SPIFFE: Final = "spiffe://"
+
+_ALGORITHM: Final = {
+    ED25519: SignatureAlgorithmOID.ED25519,
+    P256: SignatureAlgorithmOID.ECDSA_WITH_SHA256,
+}
+"""What stands outside the signed part of a certificate; nothing else may stand there."""
 
 _NO_LEAF: Final = (
     ValueError,
@@ -198,7 +204,7 @@ def _certificate_untrusted(untrusted_der: bytes) -> x509.Certificate:
 
 
 def _is_signed_by(certificate: x509.Certificate, key: PublicKey) -> bool:
-    if not is_sound(key):
+    if not is_sound(key) or certificate.signature_algorithm_oid != _ALGORITHM[key.algorithm]:
         return False
     public, body = _to_library(key), certificate.tbs_certificate_bytes
     try:

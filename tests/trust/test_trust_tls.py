@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tls_records import ed25519_key, issuer_record, node_record, p256_key, record_id
 
@@ -118,6 +118,7 @@ def test_any_bytes_are_refused_as_malformed(untrusted: bytes) -> None:
 
 
 @given(position=st.integers(0, len(LEAF) - 1), value=st.integers(0, 255))
+@example(position=615, value=0)
 def test_a_leaf_with_any_other_byte_never_verifies(position: int, value: int) -> None:
     changed = bytearray(LEAF)
     changed[position] = value
