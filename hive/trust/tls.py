@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, SignatureAlgorithmOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from hive.errors import ConfigError, MalformedFrame
 from hive.trust.keys import ED25519, P256, Ed25519Key, P256Key, PublicKey, is_sound
@@ -44,10 +44,10 @@ _LAST_S: Final = 253_402_300_799
 _SPIFFE: Final = "spiffe://"
 
 _ALGORITHM: Final = {
-    ED25519: SignatureAlgorithmOID.ED25519,
-    P256: SignatureAlgorithmOID.ECDSA_WITH_SHA256,
+    ED25519: bytes.fromhex("300506032b6570"),
+    P256: bytes.fromhex("300a06082a8648ce3d040302"),
 }
-"""What stands outside the signed part of a certificate; nothing else may stand there."""
+"""The algorithm in DER that stands between the signed part of a certificate and its signature."""
 
 _NO_LEAF: Final = (
     ValueError,
@@ -162,6 +162,8 @@ def verify_leaf(untrusted_der: bytes, record: NodeRecord, issuer_key: PublicKey)
         certificate = _certificate_untrusted(untrusted_der)
     except MalformedFrame:
         return False
+    if not _is_wrapped_plainly(untrusted_der, certificate, issuer_key):
+        return False
     if not _is_signed_by(certificate, issuer_key):
         return False
     expected = LeafName(
@@ -203,8 +205,26 @@ def _certificate_untrusted(untrusted_der: bytes) -> x509.Certificate:
         raise MalformedFrame("not a certificate") from None
 
 
+def _is_wrapped_plainly(
+    untrusted_der: bytes, certificate: x509.Certificate, key: PublicKey
+) -> bool:
+    """Whether nothing but the key's algorithm and the signature stands around what is signed."""
+    signature = _der(0x03, b"\x00" + certificate.signature)
+    inside = certificate.tbs_certificate_bytes + _ALGORITHM[key.algorithm] + signature
+    return _der(0x30, inside) == untrusted_der
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    """One DER element with its shortest length."""
+    size = len(content)
+    if size < 0x80:
+        return bytes((tag, size)) + content
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((tag, 0x80 | len(length))) + length + content
+
+
 def _is_signed_by(certificate: x509.Certificate, key: PublicKey) -> bool:
-    if not is_sound(key) or certificate.signature_algorithm_oid != _ALGORITHM[key.algorithm]:
+    if not is_sound(key):
         return False
     public, body = _to_library(key), certificate.tbs_certificate_bytes
     try:

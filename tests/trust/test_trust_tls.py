@@ -119,6 +119,7 @@ def test_any_bytes_are_refused_as_malformed(untrusted: bytes) -> None:
 
 @given(position=st.integers(0, len(LEAF) - 1), value=st.integers(0, 255))
 @example(position=615, value=0)
+@example(position=620, value=1)
 def test_a_leaf_with_any_other_byte_never_verifies(position: int, value: int) -> None:
     changed = bytearray(LEAF)
     changed[position] = value
