@@ -23,7 +23,7 @@ def start(session: Session, log: Path, bootstrap: tuple[str, ...]) -> dict[str, 
     Home(session.home).settings(bootstrap=bootstrap or None)
     secret = session.passphrase(session.home / "keys")
     reading, writing = os.pipe()
-    command = [sys.executable, "-m", "hive.cli", "up", "--home", str(session.home.absolute())]
+    command = [sys.executable, "-P", "-m", "hive.cli", "up", "--home", str(session.home.absolute())]
     command += ["--ready-fd", str(writing)]
     command += [part for address in bootstrap for part in ("--bootstrap", address)]
     environment = {name: value for name, value in os.environ.items() if name != VARIABLE}

@@ -50,7 +50,7 @@ def start(folder: Path, org: str, *bootstrap: str) -> subprocess.Popen[str]:
         listen="127.0.0.1:0",
         bootstrap=bootstrap,
     )
-    command = [sys.executable, "-m", "hive.cli", "up", "--home", str(folder / org)]
+    command = [sys.executable, "-P", "-m", "hive.cli", "up", "--home", str(folder / org)]
     with (folder / f"{org}.log").open("w") as log:
         node = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     assert node.stdout is not None

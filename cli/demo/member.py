@@ -48,7 +48,7 @@ class Member:
 
     def start(self) -> None:
         """Starts the process; `await_ready` waits for it."""
-        command = [sys.executable, "-m", "hive.cli", "up", "--home", str(self.home)]
+        command = [sys.executable, "-P", "-m", "hive.cli", "up", "--home", str(self.home)]
         environment = {
             name: value for name, value in os.environ.items() if not name.startswith("HIVE_")
         }

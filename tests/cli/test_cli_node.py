@@ -12,15 +12,16 @@ from pathlib import Path
 
 import pytest
 
-HIVE = (sys.executable, "-m", "hive.cli")
+HIVE = (sys.executable, "-P", "-m", "hive.cli")
 TIMEOUT_S = 60
 
 
-def typed(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def typed(home: Path, *words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = {name: text for name, text in os.environ.items() if not name.startswith("HIVE_")}
     return subprocess.run(
         [*HIVE, *words],
         env={**environment, "HIVE_HOME": str(home)},
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -94,3 +95,11 @@ def test_a_taken_port_is_told_and_nothing_stays_behind(home: Path, tmp_path: Pat
     assert "hint: " in failed.stderr
     assert "Traceback" not in failed.stderr
     assert typed(other, "remember", "The store is free").returncode == 0
+
+
+def test_a_node_starts_from_a_folder_that_holds_another_hive(home: Path, tmp_path: Path) -> None:
+    decoy = tmp_path / "checkout" / "hive"
+    decoy.mkdir(parents=True)
+    (decoy / "__init__.py").write_text("", encoding="utf-8")
+    up = typed(home, "up", "--detach", folder=decoy.parent)
+    assert up.returncode == 0, up.stderr

@@ -89,7 +89,7 @@ def test_every_attack_is_answered_by_another_step() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_demo_ends_what_it_started(number: signal.Signals, tmp_path: Path) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "hive.cli", "demo"],
+        [sys.executable, "-P", "-m", "hive.cli", "demo"],
         env={**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": "200"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
