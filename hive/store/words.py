@@ -268,10 +268,25 @@ def _whitespace() -> tantivy.TextAnalyzer:
     return tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
 
 
+def _committed_segments(meta: Path) -> frozenset[str]:
+    """The names that files of committed segments begin with; none before the first commit."""
+    if not meta.exists():
+        return frozenset()
+    try:
+        segments = json.loads(meta.read_text(encoding="utf-8"))["segments"]
+        return frozenset(segment["segment_id"].replace("-", "") for segment in segments)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        raise StoreError("meta.json of the full-text index is damaged") from None
+
+
 def _check_footers(directory: Path) -> None:
-    """Every segment file ends in a footer with the CRC-32 of what stands before it."""
+    """Every file of a committed segment ends in a footer with the CRC-32 of what stands before.
+
+    Files of other segments are what a kill left of an unfinished commit: tantivy removes them.
+    """
+    committed = _committed_segments(directory / "meta.json")
     for path in sorted(directory.iterdir()):
-        if path.suffix == ".json" or path.name.startswith("."):
+        if path.name.partition(".")[0] not in committed:
             continue
         content = path.read_bytes()
         footer_bytes = int.from_bytes(content[-8:-4], "little")

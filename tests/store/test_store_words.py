@@ -159,6 +159,17 @@ print("ready", flush=True); input()
     index.close()
 
 
+def test_what_a_kill_left_of_an_unfinished_commit_is_no_damage(tmp_path: Path) -> None:
+    index = WordIndex(tmp_path, CONFIG)
+    index.add([(1, "n", terms("kept").tolist())])
+    index.commit()
+    index.close()
+    (tmp_path / f"{'ab' * 16}.fieldnorm").write_bytes(b"half a fi")
+    again = WordIndex(tmp_path, CONFIG)
+    assert found(again, "kept") == [1]
+    again.close()
+
+
 def test_exact_scores_prefer_rare_words_and_short_texts() -> None:
     candidates = columns_of(["common rare", "common", "common common filler filler filler", "x"])
     (rare,) = score_terms([candidates], query_terms("rare common", 64))
