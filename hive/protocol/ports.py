@@ -32,22 +32,19 @@ class Summary:
 class Forget:
     """A forget that names a target: binding where `is_any`, else only for the author's own.
 
-    `namespace` is that of the forgetting delta: a forget reaches nothing outside it. Empty means
-    that whoever made this value knows the target to lie inside; ingress always names it, since a
-    forget may be kept long before its target arrives.
+    `namespace` is that of the forgetting delta: a forget reaches nothing outside it, also where it
+    is kept long before its target arrives.
     """
 
     target: DeltaId
     forgetting: DeltaId
     author: Inception
     is_any: bool
-    namespace: str = ""
+    namespace: str
 
     def binds(self, header: Header) -> bool:
         """Whether it forgets the target whose header this is; a forget cannot be forgotten."""
-        if self.namespace and self.namespace != header.namespace:
-            return False
-        if header.kind == Kind.FORGET:
+        if self.namespace != header.namespace or header.kind == Kind.FORGET:
             return False
         return self.is_any or self.author == header.author
 

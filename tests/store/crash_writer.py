@@ -50,7 +50,7 @@ def completion(whole: DeltaId, bare: DeltaId, sequence: int) -> list[Write]:
     forgetting = DeltaId(digest("forget", whole))
     return [
         PutBody(bare, memory(f"memory {sequence - 1}").body.to_body()),
-        PutForget(Forget(whole, forgetting, inception("ann"), False)),
+        PutForget(Forget(whole, forgetting, inception("ann"), False, "acme/notes")),
         PutRecord(RecordId(digest("record", whole)), whole),
         PutMeta("batch", b"%d" % (sequence + 1)),
     ]

@@ -30,7 +30,8 @@ def store(tmp_path: Path) -> Iterator[LmdbStore]:
 
 def own_forget(delta_id: bytes) -> Forget:
     target = DeltaId(delta_id)
-    return Forget(target, DeltaId(digest("forget", delta_id)), inception("ann"), False)
+    forgetting = DeltaId(digest("forget", delta_id))
+    return Forget(target, forgetting, inception("ann"), False, "acme/notes")
 
 
 def test_a_backup_taken_while_the_store_is_written_is_consistent(

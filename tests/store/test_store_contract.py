@@ -41,7 +41,9 @@ AnyStore = LmdbStore | MemoryStore
 ALL = (Hlc(0), Hlc(HLC_MAX), 1_000)
 
 
-def forget_of(delta: Delta, by: str = "ann", *, is_any: bool = False, space: str = "") -> Forget:
+def forget_of(
+    delta: Delta, by: str = "ann", *, is_any: bool = False, space: str = "acme/notes"
+) -> Forget:
     forgetting = DeltaId(digest("test", f"forget by {by} in {space}".encode()))
     return Forget(delta.id, forgetting, inception(by), is_any, space)
 

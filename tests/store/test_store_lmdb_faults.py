@@ -75,7 +75,7 @@ def test_a_full_store_takes_forgets_and_then_content_again(
     for target in taken[: len(taken) // 2]:
         (delta,) = signed([forget_draft(target.id)], head)
         head = head_after(delta)
-        forget = Forget(target.id, delta.id, inception("ann"), False)
+        forget = Forget(target.id, delta.id, inception("ann"), False, target.header.namespace)
         small.apply([PutDelta(delta, State.LIVE), PutForget(forget)])
     small.apply([PutRecord(RecordId(digest("r", b"")), b"a revocation"), PutMeta("boot", b"1")])
     assert not small.usage().is_full

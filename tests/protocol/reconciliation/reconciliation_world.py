@@ -126,7 +126,9 @@ class Replica:
             return []
         changed: list[Event] = []
         for target in ForgetBody.from_body_untrusted(delta.body).targets:
-            entry = Forget(DeltaId(target), delta.id, Inception(header.author), True)
+            entry = Forget(
+                DeltaId(target), delta.id, Inception(header.author), True, header.namespace
+            )
             self.store.apply([PutForget(entry)])
             held = self.store.delta(DeltaId(target))
             if held is not None:
