@@ -17,6 +17,7 @@
 `paperwork`    what nodes and issuers say to each other
 `errands`      paperwork said by who has no leaf to show
 `upkeep`       own records renewed before they end
+`household`    one person's root, organisation and issuer renewed where one keyring can
 `enrolment`    joining a federation with nothing but an invite
 `cards`        what an organisation says of itself before a ceremony, and its keys
 `newcomers`    agents that join a node which cannot issue, by invite

@@ -151,7 +151,7 @@ class Node:
 
     async def renew_what_is_due(self) -> None:
         """Renews by this node's own desk, or asks the organisation's other nodes."""
-        issued = self.upkeep.renew_issuer()
+        issued = self.upkeep.renew_household()
         if issued:
             await self.admit(issued)
         if self.is_copy:

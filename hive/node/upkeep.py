@@ -1,7 +1,7 @@
 """Keeps a node's own records alive: renewal at half their life.
 
-Where this process holds the issuer's key it renews by itself (and on a laptop the issuer and the
-organisation too); else it asks the nodes of its own organisation, as `errands` says.
+Where this process holds the issuer's key it renews by itself (and on a laptop what that rests on
+too: `household`); else it asks the nodes of its own organisation, as `errands` says.
 """
 
 from __future__ import annotations
@@ -13,15 +13,14 @@ from hive.custody.file import FileKeyring
 from hive.errors import HiveError
 from hive.node import clocks
 from hive.node.desk import Desk
-from hive.node.home import AGENT_PREFIX, ISSUER, ORG, ROOT
+from hive.node.home import AGENT_PREFIX
+from hive.node.household import Household
 from hive.node.identity import agent_renewal, is_due, node_renewal
 from hive.node.paperwork import RenewalLetter, RenewalReply
 from hive.node.signers import Signers
 from hive.protocol.core import Core
-from hive.trust.envelope import Signed, sign_record
-from hive.trust.issuing import renew_issuer
-from hive.trust.records import AgentRecord, IssuerRecord, NodeRecord, OrgRecord
-from hive.trust.rotation import renew_org
+from hive.trust.envelope import Signed
+from hive.trust.records import AgentRecord, IssuerRecord, NodeRecord
 
 CHECK_INTERVAL_S: Final = 60
 
@@ -34,6 +33,7 @@ class Upkeep:
         self._desk = desk
         self._signers = signers
         self._keyring = keyring
+        self._household = Household(core, keyring)
 
     def due_letters(self, *, is_leaf_missing: bool = False) -> list[RenewalLetter]:
         """What must be renewed now, the node first; also a node whose TLS leaf is lost."""
@@ -86,60 +86,12 @@ class Upkeep:
         """Has this node's own desk answer; only where `desk.is_open`."""
         return [self._desk.renew(letter)[0] for letter in letters]
 
-    def renew_issuer(self) -> list[bytes]:
-        """New issuer and org records where a laptop holds all keys and they are due."""
-        now_ms = clocks.read().wall_us // 1_000
+    def renew_household(self) -> list[bytes]:
+        """New root, org and issuer records where this keyring alone may make them, once due."""
         try:
-            org, orgs = self._org(now_ms)
-            return [*orgs, *self._issuer(org, now_ms)] if org else []
+            return self._household.renewed(clocks.read().wall_us // 1_000)
         except HiveError:
             return []
-
-    def _org(self, now_ms: int) -> tuple[Signed[OrgRecord] | None, list[bytes]]:
-        own = self._core.trust.chain_of(self._core.own.record)
-        signed = self._core.trust.signed(own.record_ids[1]) if own else None
-        root = self._core.trust.root
-        if signed is None or root is None or not isinstance(signed.record, OrgRecord):
-            return None, []
-        org = self._newest_org(signed.record)
-        names = self._keyring.names()
-        if not _is_ending(org.record, now_ms) or ROOT not in names or root.record.threshold > 1:
-            return org, []
-        renewed = renew_org(root, org, not_before_ms=now_ms)
-        made = sign_record(renewed, self._keyring.signer(ROOT))
-        return made, [made.to_bytes()]
-
-    def _newest_org(self, org: OrgRecord) -> Signed[OrgRecord]:
-        newest: Signed[OrgRecord] | None = None
-        for signed in self._core.trust.records_of(OrgRecord):
-            record = signed.record
-            if not isinstance(record, OrgRecord) or record.inception != org.inception:
-                continue
-            if newest is None or record.not_before_ms >= newest.record.not_before_ms:
-                newest = Signed(record, signed.body, signed.signatures, signed.id)
-        assert newest is not None
-        return newest
-
-    def _issuer(self, org: Signed[OrgRecord], now_ms: int) -> list[bytes]:
-        names = self._keyring.names()
-        if ISSUER not in names or ORG not in names or org.record.threshold > 1:
-            return []
-        key = self._keyring.signer(ISSUER).public
-        newest: Signed[IssuerRecord] | None = None
-        for signed in self._core.trust.records_of(IssuerRecord):
-            record = signed.record
-            if not isinstance(record, IssuerRecord) or record.key != key:
-                continue
-            if newest is None or record.not_before_ms >= newest.record.not_before_ms:
-                newest = Signed(record, signed.body, signed.signatures, signed.id)
-        if newest is None or not _is_ending(newest.record, now_ms):
-            return []
-        signer = self._keyring.signer(ORG)
-        return [renew_issuer(org, (signer,), newest, not_before_ms=now_ms).to_bytes()]
-
-
-def _is_ending(record: OrgRecord | IssuerRecord, now_ms: int) -> bool:
-    return now_ms >= (record.not_before_ms + record.not_after_ms) // 2
 
 
 def records_of(replies: Sequence[RenewalReply]) -> tuple[bytes, ...]:

@@ -22,11 +22,14 @@ class Statements:
         self._core = core
         self._due_at: MonotonicUs | None = None
         self._unsigned: dict[Token, tuple[FreshnessRecord, PublicKey]] = {}
+        self._idle_at_version: int | None = None
 
     @property
     def deadline(self) -> MonotonicUs | None:
-        """When the next own statement is due."""
-        return self._due_at
+        """When the next own statement is due: at once where an issuer may have come to life."""
+        if self._idle_at_version in (None, self._core.trust.version):
+            return self._due_at
+        return MonotonicUs(0)
 
     def duties(self, now: Now) -> list[tuple[RecordId, IssuerRecord]]:
         """The issuer records named by the root whose keys this node holds, newest of each."""
@@ -47,11 +50,13 @@ class Statements:
 
     def ticked(self, now: Now) -> Effects:
         """Makes the statements that are due."""
-        if self._due_at is not None and now.monotonic_us < self._due_at:
+        due_at = self.deadline
+        if due_at is not None and now.monotonic_us < due_at:
             return []
         interval_us = self._core.freshness.config.interval_us
         self._due_at = MonotonicUs(now.monotonic_us + interval_us)
         duties = self.duties(now)
+        self._idle_at_version = None if duties else self._core.trust.version
         self._core.freshness.own(tuple(Inception(record.inception) for _, record in duties))
         return [self._make(record_id, record, now) for record_id, record in duties]
 

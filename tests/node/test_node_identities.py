@@ -58,6 +58,59 @@ def test_a_laptop_renews_its_records_when_it_opens(tmp_path: Path, skew: Skew, h
         assert hive.remember("after")["sequence"] == 2
 
 
+@pytest.mark.parametrize("days", [31, 91, 399, 401, 1_300])
+def test_a_laptop_lives_on_when_issuer_org_and_root_have_ended(
+    tmp_path: Path, skew: Skew, days: int
+) -> None:
+    initialise(tmp_path / "home", listen="127.0.0.1:0")
+    with connect(tmp_path / "home") as hive:
+        before = hive.status()["node"]
+        kept = hive.remember("otters hold hands")["id"]
+    for sequence, jump in ((2, days), (3, 2 * days)):
+        skew.ms = jump * 24 * HOUR_MS
+        with connect(tmp_path / "home") as hive:
+            assert hive.status()["node"]["peer"] == before["peer"]
+            assert hive.remember("after")["sequence"] == sequence
+            assert hive.call("show", id=kept)["state"] == "live"
+            codes = [each["code"] for each in hive.call("doctor")["findings"]]
+            assert not [code for code in codes if code.endswith("_ending")]
+
+
+def test_a_laptop_stopped_between_a_new_root_and_its_keys_takes_up_both(
+    tmp_path: Path, skew: Skew
+) -> None:
+    """The promotion is undone by putting the key file of before back: a crash leaves just that."""
+    initialise(tmp_path / "home", listen="127.0.0.1:0")
+    file = tmp_path / "home" / "keys" / "root.key"
+    skew.ms = 201 * 24 * HOUR_MS
+    with connect(tmp_path / "home"):
+        staged = file.read_bytes()
+    with connect(tmp_path / "home"):
+        assert file.read_bytes() != staged
+    file.write_bytes(staged)
+    for days in (402, 804):
+        skew.ms = days * 24 * HOUR_MS
+        with connect(tmp_path / "home") as hive:
+            assert hive.remember(f"day {days}")["id"]
+
+
+def test_a_laptop_that_looks_at_its_clock_again_and_again_renews_once(
+    tmp_path: Path, skew: Skew
+) -> None:
+    initialise(tmp_path / "home", listen="127.0.0.1:0")
+
+    async def main() -> None:
+        async with living(Home(tmp_path / "home"), is_online=False) as node:
+            skew.ms = 401 * 24 * HOUR_MS
+            await node.node.renew_what_is_due()
+            count = len(list(node.node.store.records()))
+            for _ in range(3):
+                await node.node.renew_what_is_due()
+            assert len(list(node.node.store.records())) == count
+
+    run(main)
+
+
 @pytest.mark.parametrize("hours", [13, 25])
 def test_a_member_is_renewed_by_its_issuers_node_also_after_its_record_ended(
     tmp_path: Path, skew: Skew, hours: int
