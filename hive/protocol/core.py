@@ -43,6 +43,8 @@ class OwnNode:
     key: PublicKey
     record: RecordId
     boot: int
+    zone: str = ""
+    cell: str = ""
 
 
 @dataclass(slots=True)

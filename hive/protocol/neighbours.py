@@ -54,8 +54,11 @@ from hive.protocol.membership.events import (
     Retired,
     SelfRefuted,
 )
+from hive.protocol.membership.hierarchy import Hierarchy
+from hive.protocol.membership.place import Place
 from hive.protocol.membership.swim import Swim
 from hive.protocol.peer_config import PeerConfig
+from hive.trust.records import NodeRecord
 from hive.wire.clock import MonotonicUs, Now
 from hive.wire.ids import PeerId
 from hive.wire.randomness import Stream
@@ -71,10 +74,12 @@ class Neighbours:
         self._core = core
         self._keys = NodeKeys(core)
         self.introductions = Introductions(core, config.introduction, own_record)
-        introduction = Introduction(own.peer, own.key.algorithm, own.key.octets, own.org)
+        place = Place(own.region, own.zone, own.cell)
+        introduction = Introduction(own.peer, own.key.algorithm, own.key.octets, own.org, place)
         self.membership = Swim(
             config.membership, introduction, seed=seed, incarnation=own.boot << 20
         )
+        self.hierarchy = Hierarchy(place, own.peer, self.membership)
         self.discovery = Discovery(
             own.peer, config.discovery, self._keys, Stream(seed, "discovery", own.peer)
         )
@@ -122,12 +127,18 @@ class Neighbours:
         effects = self.introductions.reached(event.peer, event.endpoint, now)
         if known is None:
             return effects
-        key = known.chain.key
-        joined = Joined(Introduction(event.peer, key.algorithm, key.octets, known.chain.org))
-        effects += self.tell_membership(joined, now)
+        effects += self.tell_membership(Joined(self._introduction_of(known)), now)
         if known.record is not None:
             effects += self.complete(known, now)
         return effects
+
+    def _introduction_of(self, known: Known) -> Introduction:
+        key, leaf = known.chain.key, self._core.trust.signed(known.chain.leaf)
+        record = None if leaf is None else leaf.record
+        place = Place(known.chain.region)
+        if isinstance(record, NodeRecord):
+            place = Place(record.region, record.zone, record.cell)
+        return Introduction(known.peer, key.algorithm, key.octets, known.chain.org, place)
 
     def unreachable(self, event: Unreachable, now: Now) -> Effects:
         """Nobody admissible answered where a certain peer was sought."""

@@ -18,4 +18,7 @@ A pure machine: it imports errors, wire and `hive.protocol.machine` only, and re
 `gossip_queue`     which statement is said next, and how often
 `health`           Lifeguard's measure of our own slowness
 `budget`           token buckets per peer
+`place`            region, cluster and cell of a peer
+`election`         who speaks for a group: rendezvous hashing over live members
+`hierarchy`        cells, clusters and regions, and who speaks for whom
 """

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from hive.protocol.machine import Received, Send, Sign, SignatureMade, Ticked, Verified, Verify
+from hive.protocol.membership.place import Place
 from hive.wire.ids import Inception, PeerId
 
 
@@ -17,6 +18,7 @@ class Introduction:
     algorithm: int
     public_key: bytes
     org: Inception
+    place: Place = field(default_factory=Place)
 
 
 @dataclass(frozen=True, slots=True)

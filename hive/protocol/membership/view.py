@@ -108,6 +108,10 @@ class View:
         """The member, or None for a peer that nobody introduced."""
         return self._members.get(peer)
 
+    def live(self) -> Iterator[Member]:
+        """The members that count, by peer id."""
+        return (self._members[peer] for peer in self._live)
+
     def in_standing(self, standing: Standing) -> tuple[PeerId, ...]:
         """The members of one standing, by peer id."""
         return tuple(peer for peer in self._known if self._members[peer].standing == standing)
