@@ -1,1 +1,21 @@
-"""The virtual world in which the shipped peers run under seeded faults; empty until it is built."""
+"""The virtual world: the shipped machines, unchanged, under virtual time and seeded faults.
+
+It stands on hive and beside nothing; `cli` loads it for `hive simulate`. Everything follows from
+one seed, to the bit. The lower modules drive whatever they are given: whole peers, or single
+machines in statistical tests.
+
+    def deliver(destination, source, event): ...       # a machine's `handle`, its effects posted
+    engine = Engine(deliver, entities=1_000)
+    network = Network(topology, seed)
+    packet = network.packet(source, destination, len(payload), engine.now_us)
+    engine.post(packet.at_us - engine.now_us, destination, source, event)
+    engine.run(until_us=60_000_000)
+    engine.digest()                                    # equal for equal histories
+
+`engine`        a calendar of events in one order, virtual time, the running hash
+`network`       what becomes of each packet, and what it costs
+`disturbances`  what can be wrong with links, as data
+`topology`      regions, clusters, zones; latency between them
+`draws`         cheap keyed randomness
+`calibration`   what engine and network cost by themselves
+"""

@@ -35,7 +35,7 @@ FAULTS = (
     Fault("floors", "hive/protocol/planted.py", "import hive.node"),
     Fault("floors", "hive/planted.py", ""),
     Fault("roof", "hive/node/planted.py", "import cli"),
-    Fault("roof", "cli/planted.py", "import simulations"),
+    Fault("roof", "simulations/planted.py", "import cli"),
     Fault("machines", "hive/protocol/membership/planted.py", "import hive.protocol.discovery"),
     Fault("machines", "hive/protocol/ingress.py", "import hive.protocol.membership"),
     Fault("machines", "hive/protocol/refusals.py", "import hive.protocol.ingress"),
