@@ -11,7 +11,9 @@ from typing import assert_never
 
 from hive.protocol.core import Core, Effects
 from hive.protocol.discovery.events import (
+    ContactAlive,
     ContactDied,
+    ContactSuspected,
     ContactUnreachable,
     ContactVerified,
     DiscoveryEvent,
@@ -197,6 +199,7 @@ class Neighbours:
                     effects += self._alive(effect, now)
                 case MemberSuspected():
                     effects.append(MemberNews(effect.peer, "suspect", effect.incarnation))
+                    effects += self.tell_discovery(ContactSuspected(effect.peer), now)
                 case MemberDied():
                     effects += self._dead(effect.peer, "dead", effect.incarnation, now)
                 case MemberLeft():
@@ -213,6 +216,7 @@ class Neighbours:
 
     def _alive(self, news: MemberAlive, now: Now) -> Effects:
         effects: Effects = [MemberNews(news.peer, "alive", news.incarnation)]
+        effects += self.tell_discovery(ContactAlive(news.peer), now)
         known = self.introductions.lives(news.peer)
         if known is not None:
             effects += self.introductions.stream_wanted(known, now)

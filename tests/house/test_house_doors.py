@@ -20,8 +20,8 @@ from house_tree import Source, product_sources, sources
 
 PAGE = "a count of answers already had: the next page of a find begins behind them"
 ARGUED: dict[str, str] = {
-    "hive/protocol/discovery/errands.py:skip_pointers": PAGE,
-    "hive/protocol/discovery/errands.py:skip_records": PAGE,
+    "hive/protocol/discovery/errand.py:skip_pointers": PAGE,
+    "hive/protocol/discovery/errand.py:skip_records": PAGE,
     "hive/protocol/discovery/messages.py:skip": PAGE,
     "hive/protocol/discovery/messages.py:skip_pointers": PAGE,
     "hive/protocol/discovery/messages.py:skip_records": PAGE,

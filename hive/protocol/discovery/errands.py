@@ -9,14 +9,13 @@ the composer once.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
-from typing import TypeAlias
 
 from hive.errors import MalformedFrame
 from hive.protocol.discovery.config import DiscoveryConfig
 from hive.protocol.discovery.contact import Contact, address_from_untrusted, to_integer
+from hive.protocol.discovery.errand import Errand, Purpose, Querying, Repairing, Storing, Wish
 from hive.protocol.discovery.events import (
     DiscoveryEffect,
     Introduce,
@@ -25,16 +24,7 @@ from hive.protocol.discovery.events import (
     RecordFound,
 )
 from hive.protocol.discovery.lookup import Lookup
-from hive.protocol.discovery.messages import (
-    Answer,
-    Find,
-    Found,
-    Read,
-    Records,
-    Request,
-    Store,
-    Stored,
-)
+from hive.protocol.discovery.messages import SKIP_MAX, Answer, Found, Records, Store, Stored
 from hive.protocol.discovery.reading import Reading
 from hive.protocol.discovery.records import KeyBook, Opened
 from hive.protocol.discovery.rpc import Exchange, Rpc
@@ -42,62 +32,8 @@ from hive.protocol.discovery.service import Attesting, Service, Verifications
 from hive.protocol.discovery.shortlist import Candidate, Standing
 from hive.protocol.discovery.storage import StoreVerdict
 from hive.protocol.discovery.table import Table
-from hive.protocol.machine import Token
 from hive.wire.clock import Now
 from hive.wire.ids import PeerId
-
-
-@dataclass(frozen=True, slots=True)
-class Querying:
-    """A find or read of an errand; `skip_records` and `skip_pointers` were asked for."""
-
-    errand: int
-    skip_records: int = 0
-    skip_pointers: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Storing:
-    """A store of an errand's record."""
-
-    errand: int
-
-
-@dataclass(frozen=True, slots=True)
-class Repairing:
-    """A store that corrects a holder of an older record; nobody waits for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Probing:
-    """A ping that settles whether a contact still answers."""
-
-
-Purpose: TypeAlias = Querying | Storing | Repairing | Probing
-
-
-@dataclass(frozen=True, slots=True)
-class Wish:
-    """What an errand is for: a lookup, a read (`is_read`) or a publication (`opened`)."""
-
-    target: bytes
-    token: Token | None = None
-    is_read: bool = False
-    opened: Opened | None = None
-    is_join: bool = False
-
-
-@dataclass(slots=True)
-class Errand:
-    """One wish under way."""
-
-    wish: Wish
-    lookup: Lookup
-    ends_at: int
-    reading: Reading | None
-    has_found: bool = False
-    stored_count: int = 0
-    storing: dict[PeerId, None] = field(default_factory=dict)
 
 
 class Errands:
@@ -136,19 +72,17 @@ class Errands:
         times = [errand.ends_at for errand in self._errands.values()]
         times += list(self._introductions.values())[:1]
         for errand in self._errands.values():
-            doubt_at = None if errand.has_found else errand.lookup.doubt_at
-            times += [] if doubt_at is None else [doubt_at]
+            times += [] if errand.doubt_at is None else [errand.doubt_at]
         return min(times, default=None)
 
     def begin(self, wish: Wish, now: Now) -> list[DiscoveryEffect]:
         """Starts an errand, or lets it wait for a free place."""
         if len(self._errands) >= self._config.lookups_max:
             if len(self._waiting) >= self._config.lookups_waiting_max:
-                return _nothing(wish)
+                return wish.in_vain()
             self._waiting.append(wish)
             return []
-        is_record = wish.is_read or wish.opened is not None
-        paths = self._config.record_paths if is_record else self._config.refresh_paths
+        paths = self._config.record_paths if wish.is_for_record else self._config.refresh_paths
         start = self._table.nearest(
             to_integer(wish.target), self._config.k * paths, lambda contact: True
         )
@@ -227,8 +161,7 @@ class Errands:
         for peer in late:
             effects += self.unreachable(peer, now)
         for number, errand in list(self._errands.items()):
-            doubt_at = None if errand.has_found else errand.lookup.doubt_at
-            if doubt_at is not None and doubt_at <= now.monotonic_us:
+            if errand.doubt_at is not None and errand.doubt_at <= now.monotonic_us:
                 errand.lookup.doubt(now.monotonic_us)
                 effects += self._advance(number, now)
         over = [n for n, errand in self._errands.items() if errand.ends_at <= now.monotonic_us]
@@ -249,6 +182,12 @@ class Errands:
                     self._ask(number, errand, candidate, contact, now, effects)
                 elif candidate.id not in self._introductions:
                     self._introduce(errand, candidate, now, effects)
+        if not errand.lookup.is_done:
+            return effects
+        for candidate in errand.lookup.next_pages(now.monotonic_us):
+            wanted = candidate.pointer_count + self._config.k
+            query = Querying(number, wanted, SKIP_MAX, candidate.pointer_count)
+            self._query(errand, candidate.id, query, now, effects)
         if errand.lookup.is_done:
             effects += self._next_stage(number, now, is_late=False)
         return effects
@@ -276,7 +215,7 @@ class Errands:
     ) -> None:
         candidate.standing = Standing.ASKED
         candidate.contact = contact
-        self._query(errand, contact.peer, Querying(number), now, effects)
+        self._query(errand, contact.peer, Querying(number, self._config.k), now, effects)
 
     def _query(
         self,
@@ -286,16 +225,7 @@ class Errands:
         now: Now,
         effects: list[DiscoveryEffect],
     ) -> None:
-        target = errand.wish.target
-        if errand.reading is None:
-            make: Callable[[int], Request] = partial(Find, target=target, skip=query.skip_pointers)
-        else:
-            make = partial(
-                Read,
-                key=target,
-                skip_records=query.skip_records,
-                skip_pointers=query.skip_pointers,
-            )
+        make = query.request(errand.wish.target, is_read=errand.wish.is_read)
         send = self._rpc.ask(peer, make, query, now.monotonic_us)
         if send is not None:
             effects.append(send)
@@ -308,46 +238,43 @@ class Errands:
         if errand is None or candidate is None:
             return []
         effects: list[DiscoveryEffect] = []
-        next_page: Querying | None = None
         has_news = True
         if isinstance(answer, Records) and errand.reading is not None:
             seen_count = errand.reading.seen_count
-            checks, digests = errand.reading.take(peer, answer.records, now.wall_us)
+            effects += self._attest(query.errand, errand.reading, peer, answer, now)
             has_news = errand.reading.seen_count > seen_count
-            if checks:
-                attesting = Attesting(query.errand, digests)
-                effects.append(self._verifications.ask(checks, attesting))
         if isinstance(answer, Found | Records):
-            next_page = self._next_page(query, answer, has_news=has_news)
-            candidate.pages += 1
-            if next_page is not None and candidate.pages < self._config.pages_max:
-                if errand.lookup.learnt(peer, answer.pointers):
-                    self._query(errand, peer, next_page, now, effects)
-                else:
-                    errand.lookup.failed(peer)
-            else:
-                errand.lookup.answered(peer, answer.pointers)
+            self._turn_page(errand, candidate, query, answer, has_news, now, effects)
         else:
             errand.lookup.failed(peer)
         return effects + self._advance(query.errand, now)
 
-    def _next_page(
-        self, query: Querying, answer: Found | Records, *, has_news: bool
-    ) -> Querying | None:
-        skip_pointers = query.skip_pointers + len(answer.pointers)
-        if isinstance(answer, Found):
-            wants_more = answer.has_more and bool(answer.pointers)
-            return (
-                Querying(query.errand, 0, skip_pointers)
-                if wants_more and skip_pointers < self._config.k
-                else None
-            )
-        skip_records = query.skip_records + len(answer.records)
-        more_records = answer.has_more_records and has_news
-        more_pointers = answer.has_more_pointers and skip_pointers < self._config.k
-        if not more_records and not (more_pointers and answer.pointers):
-            return None
-        return Querying(query.errand, skip_records, skip_pointers)
+    def _attest(
+        self, number: int, reading: Reading, peer: PeerId, answer: Records, now: Now
+    ) -> list[DiscoveryEffect]:
+        checks, digests = reading.take(peer, answer.records, now.wall_us)
+        return [self._verifications.ask(checks, Attesting(number, digests))] if checks else []
+
+    def _turn_page(
+        self,
+        errand: Errand,
+        candidate: Candidate,
+        query: Querying,
+        answer: Found | Records,
+        has_news: bool,
+        now: Now,
+        effects: list[DiscoveryEffect],
+    ) -> None:
+        candidate.pages += 1
+        candidate.pointer_count = query.skip_pointers + len(answer.pointers)
+        next_page = query.next_page(answer, has_news=has_news)
+        if next_page is None or candidate.pages >= self._config.pages_max:
+            has_more = answer.has_more if isinstance(answer, Found) else answer.has_more_pointers
+            errand.lookup.answered(candidate.id, answer.pointers, has_more=has_more)
+        elif errand.lookup.learnt(candidate.id, answer.pointers):
+            self._query(errand, candidate.id, next_page, now, effects)
+        else:
+            errand.lookup.failed(candidate.id)
 
     def _next_stage(self, number: int, now: Now, *, is_late: bool) -> list[DiscoveryEffect]:
         errand = self._errands[number]
@@ -420,13 +347,3 @@ class Errands:
         del self._errands[number]
         self.finished_count += 1
         return self.begin(self._waiting.popleft(), now) if self._waiting else []
-
-
-def _nothing(wish: Wish) -> list[DiscoveryEffect]:
-    if wish.token is None:
-        return []
-    if wish.is_read:
-        return [RecordFound(wish.token, ())]
-    if wish.opened is not None:
-        return [Published(wish.token, 0)]
-    return [LookupFinished(wish.token, ())]

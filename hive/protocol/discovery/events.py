@@ -29,6 +29,20 @@ class ContactUnreachable:
 
 
 @dataclass(frozen=True, slots=True)
+class ContactAlive:
+    """SWIM heard from the peer: a sign of life that spares discovery its own pings."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
+class ContactSuspected:
+    """SWIM suspects the peer: it is not named to others until it shows a sign of life."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
 class ContactDied:
     """SWIM declared the peer dead, or its records ended: it leaves the table at once."""
 
@@ -87,6 +101,8 @@ DiscoveryEvent: TypeAlias = (
     | Verified
     | ContactVerified
     | ContactUnreachable
+    | ContactAlive
+    | ContactSuspected
     | ContactDied
     | ContactMoved
     | LookupRequested

@@ -6,7 +6,9 @@ the record store; *errands* are our own lookups, reads and publications; *rpc* c
 sealed datagrams that may be lost. This module routes events to them and owns the slow timers.
 
 1. A contact enters on `ContactVerified` only. Pointers from answers are introduced first.
-2. It leaves on `ContactDied`, or after `fails_max` failed exchanges in a row; a first failure
+2. SWIM's verdicts come as `ContactAlive`, `ContactSuspected` and `ContactDied`: who lives is
+   probed no more, who is suspected is not named to others, who died leaves.
+   It leaves on `ContactDied`, or after `fails_max` failed exchanges in a row; a first failure
    starts probes that settle the matter, and meanwhile it is not named to others.
 3. A full bucket prefers whom it has; its oldest contact is probed for a newcomer's sake only
    after long silence.
@@ -29,10 +31,13 @@ from hive.errors import MalformedFrame, StateError
 from hive.protocol.discovery.bucket import ID_BITS, Bucket
 from hive.protocol.discovery.config import DiscoveryConfig
 from hive.protocol.discovery.contact import Contact
-from hive.protocol.discovery.errands import Errands, Probing, Purpose, Wish
+from hive.protocol.discovery.errand import Probing, Purpose, Wish
+from hive.protocol.discovery.errands import Errands
 from hive.protocol.discovery.events import (
+    ContactAlive,
     ContactDied,
     ContactMoved,
+    ContactSuspected,
     ContactUnreachable,
     ContactVerified,
     DiscoveryEffect,
@@ -53,6 +58,7 @@ from hive.protocol.discovery.messages import (
     Store,
     decode_message_untrusted,
 )
+from hive.protocol.discovery.publications import Publications
 from hive.protocol.discovery.records import (
     KEY_BYTES,
     KeyBook,
@@ -65,7 +71,7 @@ from hive.protocol.discovery.service import Keeping, Service, Verifications
 from hive.protocol.discovery.table import Table
 from hive.protocol.machine import Received, Ticked, Token, Verified
 from hive.wire.clock import MonotonicUs, Now
-from hive.wire.ids import Inception, PeerId
+from hive.wire.ids import PeerId
 from hive.wire.randomness import Stream
 
 
@@ -77,14 +83,6 @@ class Counts:
     strays: int = 0
     exchanges_failed: int = 0
     retransmissions: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """An own record and when it is due again."""
-
-    opened: Opened
-    due_at: int
 
 
 class Discovery:
@@ -106,7 +104,7 @@ class Discovery:
             own, config, self.table, self._rpc, key_book, self._verifications, self._service
         )
         self._probing: dict[PeerId, None] = {}
-        self._publications: dict[tuple[bytes, Inception], Publication] = {}
+        self._publications = Publications(config, stream)
         self._refresh_at: int | None = None
         self._sweep_at: int | None = None
 
@@ -118,7 +116,7 @@ class Discovery:
             self._errands.deadline,
             self._refresh_at,
             self._sweep_at,
-            min((p.due_at for p in self._publications.values()), default=None),
+            self._publications.deadline,
         )
         times = [time for time in timers if time is not None]
         return MonotonicUs(min(times)) if times else None
@@ -143,6 +141,12 @@ class Discovery:
             case ContactUnreachable():
                 self.table.failed(event.peer)
                 return self._errands.unreachable(event.peer, now)
+            case ContactAlive():
+                self.table.heard(event.peer, now.monotonic_us)
+                return []
+            case ContactSuspected():
+                self.table.suspected(event.peer)
+                return []
             case ContactDied():
                 return self._contact_died(event.peer, now)
             case ContactMoved():
@@ -169,7 +173,7 @@ class Discovery:
             case PublishRequested():
                 return self._publish(command, now)
             case WithdrawRequested():
-                self._publications.pop((command.key, command.inception), None)
+                self._publications.withdraw(command.key, command.inception)
                 return []
             case RefreshRequested():
                 return self._errands.begin(Wish(self._own, is_join=True), now)
@@ -300,11 +304,7 @@ class Discovery:
             opened = open_untrusted(SignedRecord.from_bytes_untrusted(command.signed_record))
         except MalformedFrame as error:
             raise StateError("the record to publish is malformed") from error
-        slot = (opened.key, opened.record.inception)
-        if slot not in self._publications:
-            if len(self._publications) >= self._config.publications_max:
-                raise StateError("too many records are published", hint="publications_max")
-        elif opened.rank < self._publications[slot].opened.rank:
+        if self._publications.is_outdated(opened):
             return [Published(command.token, 0)]
         return self._publish_now(opened, command.token, now)
 
@@ -312,20 +312,13 @@ class Discovery:
         org = self._key_book.org_of(opened.record.inception)
         if org is not None:
             self._service.keep(opened, org, now)
-        due_at = now.monotonic_us + self._config.republish_interval_us
-        due_at += self._stream.below(self._config.republish_jitter_us + 1)
-        self._publications[opened.key, opened.record.inception] = Publication(opened, due_at)
+        self._publications.published(opened, now)
         return self._errands.begin(Wish(opened.key, token, opened=opened), now)
 
     def _republish(self, now: Now) -> list[DiscoveryEffect]:
         effects: list[DiscoveryEffect] = []
-        due = [p for p in self._publications.values() if p.due_at <= now.monotonic_us]
-        for publication in due:
-            if publication.opened.has_ended(now.wall_us):
-                opened = publication.opened
-                del self._publications[opened.key, opened.record.inception]
-            else:
-                effects += self._publish_now(publication.opened, None, now)
+        for opened in self._publications.due(now):
+            effects += self._publish_now(opened, None, now)
         return effects
 
 

@@ -13,6 +13,10 @@ nearest have answered; who fails is removed and the next candidate moves up. Who
 for `hedge_us` is slow, and the next candidate is asked as well; after `patience_us` it is in
 doubt and not waited for. A late answer still counts.
 
+An answer names k, the dead among them, and so reaches only up to a *horizon*. Where the k
+nearest that answered lie partly behind it, the nearest answerers are asked for a further page:
+otherwise those who live just behind many silent dead are never named by anybody.
+
 A candidate without a session must be introduced before it can be asked; that time is part of
 its query and occupies its place in flight. Whoever names peers that cannot be introduced is
 blamed, and at `bad_pointers_max` the rest of what it named is dropped.
@@ -159,12 +163,38 @@ class Lookup:
         path = self._claims.get(peer)
         return path.open.get(peer) if path is not None else None
 
-    def answered(self, peer: PeerId, untrusted_pointers: Sequence[bytes]) -> bool:
+    def next_pages(self, now_us: int) -> list[Candidate]:
+        """Answerers to be asked for more, as our k nearest reach behind what they have named."""
+        answered = sorted(self._answered(), key=lambda c: int(c.long_id ^ self.target.long_id))
+        nearest = answered[: self._config.k]
+        edge = None
+        if len(nearest) == self._config.k:
+            edge = nearest[-1].long_id ^ self.target.long_id
+        wanted = [
+            candidate
+            for candidate in nearest[: self._config.beta * len(self._paths)]
+            if candidate.horizon is not None
+            and (edge is None or candidate.horizon < edge)
+            and candidate.pages < self._config.pages_max
+        ]
+        for candidate in wanted:
+            candidate.standing = Standing.ASKED
+            candidate.queried_at = now_us
+            self._claims[candidate.id].open[candidate.id] = candidate
+        return wanted
+
+    def answered(
+        self, peer: PeerId, untrusted_pointers: Sequence[bytes], *, has_more: bool = False
+    ) -> bool:
         """Takes the (last) answer of a peer; False, and it has failed, where it is absurd."""
         if not self.learnt(peer, untrusted_pointers):
             self.failed(peer)
             return False
         candidate = self._claims[peer].open.pop(peer)
+        candidate.horizon = None
+        if has_more and untrusted_pointers:
+            farthest, _ = split_pointer_untrusted(untrusted_pointers[-1])
+            candidate.horizon = to_integer(farthest) ^ self.target.long_id
         candidate.standing = Standing.ANSWERED
         candidate.is_slow = candidate.is_doubtful = False
         return True
@@ -218,13 +248,16 @@ class Lookup:
                 break
         return tuple(chosen.values())
 
-    def _answerers(self) -> list[Contact]:
+    def _answered(self) -> list[Candidate]:
         return [
-            candidate.contact
+            candidate
             for path in self._paths
             for candidate in path.shortlist.walk()
-            if candidate.standing is Standing.ANSWERED and candidate.contact is not None
+            if candidate.standing is Standing.ANSWERED
         ]
+
+    def _answerers(self) -> list[Contact]:
+        return [found.contact for found in self._answered() if found.contact is not None]
 
     def _distance(self, contact: Contact) -> int:
         return int(contact.long_id ^ self.target.long_id)

@@ -3,8 +3,9 @@
 Request ids are 64 random bits and bound to the peer asked: an answer from anybody else, or a
 second one, finds no exchange and changes nothing. The retransmission timeout follows RFC 6298
 in integer microseconds (srtt, rttvar, Karn's rule: only untransmitted-again requests give
-samples), with a floor and ceiling of our own, doubling per try. Requests are idempotent, so a
-duplicate at the other side is harmless. An exchange fails after `tries_max` transmissions;
+samples), with a floor and ceiling of our own. The second try waits as long as the first, as one
+silence is rather a loss than a delay; from then on the timeout doubles. Requests are idempotent,
+so a duplicate at the other side is harmless. An exchange fails after `tries_max` transmissions;
 what a failure means is the caller's business.
 """
 
@@ -100,7 +101,8 @@ class Rpc(Generic[Purpose]):
                 failed.append(self._exchanges.pop(request))
                 continue
             exchange.tries += 1
-            exchange.rto_us = min(2 * exchange.rto_us, self._config.rto_max_us)
+            if exchange.tries > 2:
+                exchange.rto_us = min(2 * exchange.rto_us, self._config.rto_max_us)
             exchange.due_at = now_us + exchange.rto_us
             heappush(self._timers, (exchange.due_at, request))
             sends.append(Send(exchange.peer, exchange.payload))

@@ -171,15 +171,16 @@ class Service:
         ]
 
     def _find(self, sender: PeerId, request: Find) -> Found:
-        named = self._named(sender, request.target)[request.skip :]
-        pointers, _ = fitting(named, pointer_size, POINTERS_MAX, _ANSWER_BYTES)
+        named = self._named(sender, request.target, request.skip)
+        pointers, _ = fitting(named[: self._config.k], pointer_size, POINTERS_MAX, _ANSWER_BYTES)
         return Found(request.request, pointers, len(pointers) < len(named))
 
     def _read(self, sender: PeerId, request: Read, now: Now) -> Records:
         held = [kept.opened.signed for kept in self.live(request.key, now)][request.skip_records :]
         records, used = fitting(held, record_size, RECORDS_MAX, _RECORD_BYTES)
-        named = self._named(sender, request.key)[request.skip_pointers :]
-        pointers, _ = fitting(named, pointer_size, POINTERS_MAX, _ANSWER_BYTES - used)
+        named = self._named(sender, request.key, request.skip_pointers)
+        room = _ANSWER_BYTES - used
+        pointers, _ = fitting(named[: self._config.k], pointer_size, POINTERS_MAX, room)
         return Records(
             request.request,
             records,
@@ -188,13 +189,15 @@ class Service:
             len(pointers) < len(named),
         )
 
-    def _named(self, sender: PeerId, target: bytes) -> list[bytes]:
+    def _named(self, sender: PeerId, target: bytes, first: int) -> list[bytes]:
+        """The contacts of one page and one more, which says that there are more."""
+        count = min(first + self._config.k + 1, self._config.named_max)
         nearest = self._table.nearest(
             to_integer(target),
-            self._config.k,
+            count,
             lambda contact: contact.fails == 0 and contact.peer != sender,
         )
-        return [contact.pointer for contact in nearest]
+        return [contact.pointer for contact in nearest[first:]]
 
     def _store(self, sender: PeerId, request: Store, now: Now) -> Send | Verify:
         judged = self._judge(sender, request.signed, now)

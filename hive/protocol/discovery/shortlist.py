@@ -37,6 +37,9 @@ class Candidate(Node):  # type: ignore[misc]  # kademlia carries no types
     contact: Contact | None = None
     standing: Standing = Standing.KNOWN
     pages: int = 0
+    pointer_count: int = 0
+    horizon: int | None = None
+    """Distance up to which the peer has named all it knows; None where that is everybody."""
     queried_at: int = 0
     is_slow: bool = False
     is_doubtful: bool = False

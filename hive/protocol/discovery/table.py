@@ -83,6 +83,12 @@ class Table(RoutingTable):  # type: ignore[misc]  # kademlia carries no types
         else:
             self._update(peer, Contact.failed, is_recent=False)
 
+    def suspected(self, peer: PeerId) -> None:
+        """A verdict of others, who may err: it counts as one failure and never evicts alone."""
+        known = self.contact(peer)
+        if known is not None and known.fails == 0:
+            self._update(peer, Contact.failed, is_recent=False)
+
     def touch(self, target: Node, now_us: int) -> None:
         """Notes a lookup of the target."""
         self.buckets[self.get_bucket_for(target)].touch_last_updated(now_us)

@@ -117,7 +117,7 @@ def test_lookups_survive_the_death_of_a_third() -> None:
     print(
         f"\nlookup N=120 with 40 silent dead: p50 {p50:.0f} ms p99 {p99:.0f} ms recall {recall:.4f}"
     )
-    assert recall >= 0.99
+    assert recall >= 0.999
 
 
 def test_dead_contact_is_probed_and_leaves_without_swim() -> None:

@@ -38,14 +38,14 @@ def test_second_answer_changes_nothing() -> None:
     assert rpc.deadline is None
 
 
-def test_retransmission_doubles_and_fails_after_the_last_try() -> None:
+def test_retransmission_doubles_from_the_third_try_and_fails_after_the_last() -> None:
     rpc, _ = begin()
     times, failed = [], []
     while rpc.deadline is not None:
         times.append(rpc.deadline)
         sends, failed = rpc.expire(rpc.deadline)
-        assert len(sends) == (1 if len(times) < 4 else 0)
-    assert times == [150_000, 450_000, 1_050_000, 2_250_000]
+        assert len(sends) == (1 if len(times) < 5 else 0)
+    assert times == [150_000, 300_000, 600_000, 1_200_000, 2_400_000]
     assert [exchange.peer for exchange in failed] == [PEER]
 
 
