@@ -46,7 +46,7 @@ def test_the_stages_of_the_check_are_these_in_this_order() -> None:
     stages = re.findall(r'^stage ("[a-z ]+"|[a-z]+) ', script, re.MULTILINE)
     assert [stage.strip('"') for stage in stages] == [
         *("format", "lint", "types", "floors"),
-        *("tests", "demo", "examples", "short simulation"),
+        *("tests", "hosts", "demo", "examples", "short simulation"),
     ]
 
 

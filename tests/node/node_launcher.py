@@ -2,11 +2,13 @@
 
 A line is a JSON object: `home`, `log`, and what this one node is to suffer: `ahead_ms` (its clock
 is wrong), `file_bytes_max` (its disk is full beyond that), `upkeep_s`, `passphrase` (through a
-descriptor). Said on stdout: "ready PID", "failed PID {error}", "gone PID CODE".
+descriptor), `namespace` (the network it lives in). With `join`, the arguments of an enrolment, the
+process only enrols. Said on stdout: "ready PID", "failed PID {error}", "gone PID CODE".
 """
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import resource
@@ -22,7 +24,10 @@ from node_world import Skew
 from hive.custody.passphrase import VARIABLE, Passphrase, from_environment
 from hive.errors import HiveError
 from hive.node import clocks, control, node
+from hive.node.enrolment import join
 from hive.node.home import Home
+
+CLONE_NEWNET = 0x4000_0000
 
 
 def say(*words: object) -> None:
@@ -39,6 +44,14 @@ def passphrase_of(wanted: dict[str, Any]) -> Passphrase | None:
     return from_environment({VARIABLE: str(reading)})
 
 
+def enter(namespace: str) -> None:
+    """From here on this process has the network of that namespace."""
+    kernel = ctypes.CDLL(None, use_errno=True)
+    descriptor = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+    assert kernel.setns(descriptor, CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+    os.close(descriptor)
+
+
 def be_a_node(wanted: dict[str, Any]) -> None:
     log = os.open(wanted["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(log, 2)
@@ -51,6 +64,12 @@ def be_a_node(wanted: dict[str, Any]) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     if "upkeep_s" in wanted:
         node.CHECK_INTERVAL_S = wanted["upkeep_s"]  # type: ignore[misc]
+    if "namespace" in wanted:
+        enter(wanted["namespace"])
+    if "join" in wanted:
+        join(Path(wanted["home"]), **wanted["join"])
+        say("ready", os.getpid())
+        return
     home = Home(Path(wanted["home"]))
 
     def ready(started: node.Node) -> None:
