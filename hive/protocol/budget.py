@@ -1,12 +1,13 @@
 """Token buckets: what one peer may cost this node in bytes and verifications (step 0).
 
-Faults of the sender shrink its bucket's refill; good behaviour lets it grow back.
+Faults of the sender shrink its bucket's refill; good behaviour lets it grow back. `TokenBuckets`
+count what has no price in bytes: accusations, answers.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from hive.errors import ConfigError
 from hive.wire.clock import SECOND_US, MonotonicUs
@@ -106,3 +107,40 @@ class Budgets:
         """The peer's refill in permille of the full one; 1000 where it is unknown."""
         account = self._accounts.get(peer)
         return account.health if account else _FULL_HEALTH
+
+
+class _Ordered(Protocol):
+    def __lt__(self, other: Any, /) -> bool: ...
+
+    def __hash__(self) -> int: ...
+
+
+N = TypeVar("N", bound=_Ordered)
+
+
+class TokenBuckets(Generic[N]):
+    """`burst` tokens a name, one more every `refill_us`; remembers at most `names_max` names.
+
+    A bucket is the moment at which it will be full again (the generic cell rate algorithm).
+    """
+
+    def __init__(self, burst: int, refill_us: int, names_max: int) -> None:
+        self._burst = burst
+        self._refill_us = refill_us
+        self._names_max = names_max
+        self._full_at: dict[N, int] = {}
+
+    def take(self, name: N, now_us: int) -> bool:
+        """Takes a token, or says that none is left."""
+        full_at = max(self._full_at.get(name, now_us), now_us) + self._refill_us
+        if full_at - now_us > self._burst * self._refill_us:
+            return False
+        if name not in self._full_at and len(self._full_at) >= self._names_max:
+            self._make_room(now_us)
+        self._full_at[name] = full_at
+        return True
+
+    def _make_room(self, now_us: int) -> None:
+        self._full_at = {name: at for name, at in self._full_at.items() if at > now_us}
+        if len(self._full_at) >= self._names_max:
+            del self._full_at[min(self._full_at, key=lambda name: (self._full_at[name], name))]

@@ -1,6 +1,7 @@
 """SWIM with suspicion, indirect probes and refutation in one cell: who is alive.
 
-A pure machine: it imports errors, wire and `hive.protocol.machine` only, and reads no clock.
+A pure machine: it imports errors, wire, and `machine`, `budget` and `bounded` of
+this floor only, and reads no clock.
 
 `swim`             the door: routes events to the parts and owns the deadline
 `config`           every bound and interval, with presets
@@ -17,7 +18,8 @@ A pure machine: it imports errors, wire and `hive.protocol.machine` only, and re
 `suspicion`        how long a suspicion waits, in integers
 `gossip_queue`     which statement is said next, and how often
 `health`           Lifeguard's measure of our own slowness
-`budget`           token buckets per peer
+`verifier`         signatures of statements: each root once
+`damping`          who dies and returns again and again is not told of
 `place`            region, cluster and cell of a peer
 `election`         who speaks for a group: rendezvous hashing over live members
 `hierarchy`        cells, clusters and regions, and who speaks for whom

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from hive.protocol.budget import TokenBuckets
 from hive.protocol.machine import Send, Token
-from hive.protocol.membership.budget import Budget
 from hive.protocol.membership.config import SwimConfig
-from hive.protocol.membership.events import Effect, Introduction
+from hive.protocol.membership.damping import Damping
+from hive.protocol.membership.events import (
+    Effect,
+    Introduction,
+    MemberAlive,
+    MemberDied,
+    MemberLeft,
+    MemberSuspected,
+)
 from hive.protocol.membership.gossip_queue import GossipQueue
 from hive.protocol.membership.health import LocalHealth
-from hive.protocol.membership.messages import STATEMENTS_MAX, Gossip, Message, Signed
+from hive.protocol.membership.messages import STATEMENTS_BYTES_MAX, Gossip, Message, Signed
 from hive.protocol.membership.suspicion import Suspicions, sends_max
 from hive.protocol.membership.view import Member, View
 from hive.wire.clock import MonotonicUs
-from hive.wire.ids import PeerId
+from hive.wire.ids import Digest, PeerId, digest
 from hive.wire.randomness import Stream
 
 
@@ -38,9 +46,16 @@ class Cell:
     """One node's knowledge of its cell and the effects of the event being handled."""
 
     def __init__(
-        self, config: SwimConfig, own: Introduction, seed: bytes, incarnation: int, view: View
+        self,
+        config: SwimConfig,
+        own: Introduction,
+        seed: bytes,
+        incarnation: int,
+        view: View,
+        scope: str = "",
     ) -> None:
         self.config = config
+        self.scope = scope_of(scope)
         self.own = own
         self.incarnation = incarnation
         self.is_leaving = False
@@ -48,15 +63,18 @@ class Cell:
         self.queue = GossipQueue(config.queue_max)
         self.suspicions = Suspicions()
         self.health = LocalHealth(config.health_max)
-        self.accusers = Budget(
+        self.accusers: TokenBuckets[PeerId] = TokenBuckets(
             config.accusations_burst, config.accusation_refill_us, config.members_max
         )
-        self.exchanges = Budget(
+        self.exchanges: TokenBuckets[PeerId] = TokenBuckets(
             config.exchange_burst, config.exchange_refill_us, config.members_max
         )
-        self.stream = Stream(seed, "membership", own.peer)
+        self.damping = Damping(config)
+        self.stream = Stream(seed, f"membership {scope}", own.peer)
         self.tally = Tally()
         self.now_us = MonotonicUs(0)
+        self.heard_at = MonotonicUs(0)
+        """When a member last said anything."""
         self.renewed: list[PeerId] = []
         """Members that came to life in this event: they are to be probed."""
         self._outbox: list[Effect] = []
@@ -92,15 +110,27 @@ class Cell:
         own = self.view.get(self.own.peer)
         if is_behind and own is not None and own.proof is not None:
             first += (own.proof,)
-        return first + tuple(self.take_gossip(STATEMENTS_MAX - len(first)))
-
-    def take_gossip(self, count: int) -> list[Signed]:
-        """The next statements of the queue."""
-        return self.queue.take(
-            count, sends_max(self.view.live_count, self.config.gossip_multiplier)
-        )
+        room = STATEMENTS_BYTES_MAX - sum(signed.size for signed in first)
+        sends = sends_max(self.view.live_count, self.config.gossip_multiplier)
+        return first + tuple(self.queue.take(room, sends))
 
     def send_statements(self, receiver: PeerId, statements: list[Signed]) -> None:
         """Says statements to one member at once, in as many messages as they need."""
-        for start in range(0, len(statements), STATEMENTS_MAX):
-            self.send(receiver, Gossip(tuple(statements[start : start + STATEMENTS_MAX])))
+        packed: list[Signed] = []
+        for signed in statements:
+            if sum(each.size for each in packed) + signed.size > STATEMENTS_BYTES_MAX:
+                self.send(receiver, Gossip(tuple(packed)))
+                packed = []
+            packed.append(signed)
+        if packed:
+            self.send(receiver, Gossip(tuple(packed)))
+
+    def tell_of(self, news: MemberAlive | MemberSuspected | MemberDied | MemberLeft) -> None:
+        """Tells news of a member, unless it is suppressed for flapping."""
+        if not self.damping.is_suppressed(news.peer):
+            self.tell(news)
+
+
+def scope_of(name: str) -> Digest:
+    """What stands for a group of this name in the statements made there."""
+    return digest("hive/membership-scope", name.encode())

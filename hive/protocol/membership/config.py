@@ -35,13 +35,21 @@ class SwimConfig:
     """An unconfirmed suspicion waits this many times the shortest. 1–10."""
     confirmations: int = 3
     """Further accusers that bring a suspicion to its shortest; `helpers` may nack at once. 0–5."""
-    accusers_per_org_max: int = 4
+    accusers_per_org_max: int = 1
     """Accusers of one org that count, or its even share of all that count where few orgs are
-    live. Less keeps one org from hurrying a suspicion alone, and slows detection. 1–6."""
+    live. More lets one org hurry a suspicion alone. 1–6."""
     accusations_burst: int = 16
     """Accusations one accuser (or we) may make at once before the refill limits it."""
     accusation_refill_us: int = 4 * SECOND_US
     """Time for one further accusation; more lets a half-connected node start fewer storms."""
+    flap_half_life_us: int = 60 * SECOND_US
+    """In which the penalty for coming back from the dead halves; more forgives later."""
+    flap_limit_milli: int = 2_500
+    """Penalty from which on news of a member are withheld; each return costs 1,000."""
+    flap_reuse_milli: int = 1_000
+    """Penalty below which they are told again; below the limit."""
+    flap_ceiling_milli: int = 8_000
+    """No penalty is higher: nobody is suppressed for more than three half-lives of quiet."""
 
     gossip_interval_us: int = 200 * MILLISECOND_US
     """Between gossip rounds while there is something to say; less spreads faster."""
@@ -79,6 +87,8 @@ class SwimConfig:
             lowest = 0 if name in ("health_max", "suspicion_floor_us", "confirmations") else 1
             if getattr(self, name) < lowest:
                 raise ConfigError(f"{name} must be at least {lowest}")
+        if not self.flap_reuse_milli < self.flap_limit_milli <= self.flap_ceiling_milli:
+            raise ConfigError("flap levels must rise: reuse, limit, ceiling")
         if self.ping_retry_us * (self.ping_attempts - 1) >= self.ping_timeout_us:
             raise ConfigError("ping_attempts do not fit into ping_timeout_us")
         if self.ping_timeout_us + self.nack_timeout_us >= self.probe_interval_us:
@@ -101,7 +111,6 @@ class SwimConfig:
             suspicion_multiplier_milli=1_500,
             suspicion_floor_us=4 * SECOND_US,
             suspicion_maximum_factor=3,
-            accusers_per_org_max=2,
             reap_after_us=24 * HOUR_US,
         )
 

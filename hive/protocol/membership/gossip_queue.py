@@ -5,6 +5,7 @@ This order is part of the specification: a twin that keeps it gives the same tra
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -50,15 +51,19 @@ class GossipQueue:
         for key in [key for key in self._waiting if key[0] == subject]:
             self._drop(key)
 
-    def take(self, count: int, sends_max: int) -> list[Signed]:
-        """The next `count` statements, counted as sent; what reached `sends_max` is dropped."""
+    def take(self, bytes_max: int, sends_max: int) -> list[Signed]:
+        """The next statements that fit, counted as sent; what reached `sends_max` is dropped."""
         taken: list[_Key] = []
-        for level in sorted(self._levels):
-            for key in reversed(self._levels[level]):
-                if len(taken) == count:
-                    break
-                taken.append(key)
+        for key in self._in_order():
+            bytes_max -= self._waiting[key].signed.size
+            if bytes_max < 0:
+                break
+            taken.append(key)
         return [self._sent(key, sends_max) for key in taken]
+
+    def _in_order(self) -> Iterator[_Key]:
+        for level in sorted(self._levels):
+            yield from reversed(self._levels[level])
 
     def _sent(self, key: _Key, sends_max: int) -> Signed:
         waiting = self._waiting[key]

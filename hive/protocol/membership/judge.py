@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hive.protocol.machine import Check, Token, Verify
+from hive.protocol.machine import Token
 from hive.protocol.membership.author import Author
 from hive.protocol.membership.cell import Cell
 from hive.protocol.membership.events import (
@@ -33,10 +33,10 @@ from hive.protocol.membership.messages import (
     Pull,
     Signed,
     Standing,
-    Statement,
 )
 from hive.protocol.membership.strangers import Strangers
 from hive.protocol.membership.suspicion import confirmations_wanted, shortest_us
+from hive.protocol.membership.verifier import Verifier
 from hive.protocol.membership.view import Member
 from hive.wire.ids import Inception, PeerId
 
@@ -51,8 +51,7 @@ class Judge:
         self._cell = cell
         self._author = author
         self._strangers = Strangers(cell)
-        self._verifying: dict[Token, tuple[Signed, ...]] = {}
-        self._waiting: dict[Signed, None] = {}
+        self._verifier = Verifier(cell)
 
     # what comes in
 
@@ -60,33 +59,27 @@ class Judge:
         """Asks to verify what would be news; the rest of a message costs nothing."""
         fresh: list[Signed] = []
         for signed in untrusted:
-            if signed in self._waiting or not self._is_introduced(sender, signed):
+            if self._verifier.is_waiting(signed) or not self._is_introduced(sender, signed):
                 continue
             if self._is_news(signed) or _is_proven_by(fresh, signed):
                 fresh.append(signed)
             elif signed.is_accusation:
                 self._ask_for_proof(sender, signed)
-        self._verify(tuple(fresh))
+        self._hold(self._verifier.ask(tuple(fresh)))
 
     def verified(self, token: Token, verdicts: tuple[bool, ...]) -> None:
-        """Applies what holds, if it still is news."""
-        for signed, holds in zip(self._verifying.pop(token, ()), verdicts, strict=False):
-            self._waiting.pop(signed, None)
-            if not holds:
-                self._cell.tally.bad_signatures += 1
-            elif self._is_news(signed):
-                self._apply_within_budget(signed)
+        """Applies what is genuine, if it still is news."""
+        self._hold(self._verifier.verified(token, verdicts))
 
     def signed(self, token: Token, signature: bytes) -> None:
-        """Publishes a statement of ours, if it still is true."""
-        if (own := self._author.signed(token, signature)) is None:
-            return
-        if own.subject == self._cell.own.peer:
-            self._publish_self(own)
-        elif self._is_news(own):
-            self._apply(own)
-        else:
-            self._publish_death(own)
+        """Publishes statements of ours, those that still are true."""
+        for own in self._author.signed(token, signature):
+            if own.subject == self._cell.own.peer:
+                self._publish_self(own)
+            elif self._is_news(own):
+                self._apply(own)
+            else:
+                self._publish_death(own)
 
     def introduce(self, introduction: Introduction) -> bool:
         """Takes a peer in; whether it is new and said nothing yet that we remember."""
@@ -102,7 +95,7 @@ class Judge:
         cell.view.put(Member.introduced(introduction, cell.now_us))
         remembered = self._strangers.take(introduction.peer)
         if remembered is not None:
-            self._verify((remembered,))
+            self._hold(self._verifier.ask((remembered,)))
         return remembered is None
 
     def stranger(self, peer: PeerId, told_by: PeerId) -> None:
@@ -120,9 +113,17 @@ class Judge:
                 continue
             dead = replace(member, standing=Standing.DEAD, changed_at=cell.now_us)
             cell.view.put(dead)
-            cell.tell(MemberDied(peer, member.incarnation))
+            cell.tell_of(MemberDied(peer, member.incarnation))
             if not any(said.standing == Standing.DEAD for said in member.accusations):
                 self._author.declare_dead(dead)
+
+    def release(self) -> None:
+        """Tells of members that were suppressed for flapping and have been quiet since."""
+        cell = self._cell
+        for peer in cell.damping.release(cell.now_us):
+            member = cell.view.get(peer)
+            if member is not None and member.is_live:
+                cell.tell(MemberAlive(peer, member.incarnation))
 
     def reap(self) -> None:
         """Forgets who has been gone for long."""
@@ -139,6 +140,7 @@ class Judge:
             return
         cell.view.remove(peer)
         cell.suspicions.cancel(peer)
+        cell.damping.forget(peer)
         cell.queue.invalidate(peer)
         cell.tell(MemberReaped(peer))
 
@@ -194,6 +196,11 @@ class Judge:
             return signed.incarnation >= ours
         return signed.incarnation == ours == published
 
+    def _hold(self, genuine: tuple[Signed, ...]) -> None:
+        for signed in genuine:
+            if self._is_news(signed):
+                self._apply_within_budget(signed)
+
     def _apply_within_budget(self, signed: Signed) -> None:
         cell = self._cell
         if signed.is_accusation and not cell.accusers.take(signed.author, cell.now_us):
@@ -215,6 +222,8 @@ class Judge:
         cell, member = self._cell, self._cell.view.get(signed.subject)
         assert member is not None
         standing = Standing(signed.standing)
+        if member.standing in (Standing.DEAD, Standing.LEFT) and standing == Standing.ALIVE:
+            cell.damping.flapped(signed.subject, cell.now_us)
         cell.view.put(
             Member(member.introduction, standing, signed.incarnation, signed, (), cell.now_us)
         )
@@ -223,9 +232,9 @@ class Judge:
         cell.queue.push(signed)
         if standing == Standing.ALIVE:
             cell.renewed.append(signed.subject)
-            cell.tell(MemberAlive(signed.subject, signed.incarnation))
+            cell.tell_of(MemberAlive(signed.subject, signed.incarnation))
         else:
-            cell.tell(MemberLeft(signed.subject, signed.incarnation))
+            cell.tell_of(MemberLeft(signed.subject, signed.incarnation))
 
     def _suspect(self, signed: Signed) -> None:
         cell, member = self._cell, self._cell.view.get(signed.subject)
@@ -254,7 +263,7 @@ class Judge:
         cell.suspicions.begin(
             signed.subject, cell.now_us, shortest, config.suspicion_maximum_factor, wanted
         )
-        cell.tell(MemberSuspected(signed.subject, signed.incarnation, signed.author))
+        cell.tell_of(MemberSuspected(signed.subject, signed.incarnation, signed.author))
 
     def _weight(self, member: Member) -> int:
         """How many accusers count: of each org no more than its share."""
@@ -278,27 +287,6 @@ class Judge:
             cell.health.worsen()
         self._author.say_alive()
         cell.tell(SelfRefuted(cell.incarnation))
-
-    # signatures
-
-    def _verify(self, fresh: tuple[Signed, ...]) -> None:
-        cell = self._cell
-        if not fresh:
-            return
-        if len(self._verifying) >= cell.config.verifications_max:
-            cell.tally.over_capacity += 1
-            return
-        token = cell.next_token()
-        self._verifying[token] = fresh
-        self._waiting.update(dict.fromkeys(fresh))
-        cell.tell(Verify(token, tuple(self._check(signed) for signed in fresh)))
-
-    def _check(self, signed: Signed) -> Check:
-        author = self._cell.view.get(signed.author)
-        assert author is not None
-        key = author.introduction
-        digest = signed.statement.id()
-        return Check(key.algorithm, key.public_key, Statement.LABEL, digest, signed.signature)
 
     def _publish_self(self, own: Signed) -> None:
         cell = self._cell

@@ -2,7 +2,8 @@
 
 The hop authenticates sender and receiver, so no message names where an answer goes; only
 statements are signed, because only they are repeated by others. A statement counts on its
-own: alive and left are signed by their subject, suspect and dead by their accuser.
+own: alive and left are signed by their subject, suspect and dead by their accuser. What an author
+says within one tick hangs on one signed Merkle root; each statement carries its path.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from enum import IntEnum
 from typing import Annotated, Final, TypeAlias
 
 from hive.errors import MalformedFrame
+from hive.wire import merkle
 from hive.wire.codec import Array, Integer, Octets, decode_typed, is_canonical
 from hive.wire.ids import DIGEST_BYTES, PEER_ID_BYTES, Digest, PeerId
 from hive.wire.schema import Many, Part, Record, part, record
@@ -19,6 +21,14 @@ from hive.wire.schema import Many, Part, Record, part, record
 PAYLOAD_BYTES_MAX: Final = 1_100
 STATEMENTS_MAX: Final = 7
 """Signed statements in one message."""
+STATEMENTS_BYTES_MAX: Final = 980
+"""Bytes of the signed statements of one message: fewer of them fit where paths are long."""
+BATCH_MAX: Final = 8
+"""Statements under one signature."""
+PATH_MAX: Final = 3
+"""Hashes from a statement to the root of such a batch."""
+SIGNED_LABEL: Final = "statements"
+"""The label under which roots of statements are signed."""
 ENTRIES_MAX: Final = 30
 """Entries in one page of a summary."""
 SUBJECTS_MAX: Final = 40
@@ -45,45 +55,70 @@ class Standing(IntEnum):
 _SAID = Integer(Standing.ALIVE, Standing.LEFT)
 
 
-@record("statement", 1, bytes_max=128)
+@record("statement", 2, bytes_max=160)
 @dataclass(frozen=True, slots=True)
 class Statement(Record):
-    """`author` says that `subject` is in `standing` at `incarnation`; its id is what is signed."""
+    """`author` says that `subject` is in `standing` at `incarnation` within the group `scope`.
 
+    The scope does not travel: whoever hears a statement puts its own group in, so that nothing
+    said in one group can be repeated in another.
+    """
+
+    scope: Annotated[Digest, Octets(DIGEST_BYTES, DIGEST_BYTES)]
     author: Annotated[PeerId, _PEER]
     subject: Annotated[PeerId, _PEER]
     standing: Annotated[int, _SAID]
     incarnation: Annotated[int, Integer(1, INCARNATION_MAX)]
 
     @classmethod
-    def of(cls, author: PeerId, subject: PeerId, standing: Standing, incarnation: int) -> Statement:
+    def of(
+        cls,
+        scope: Digest,
+        author: PeerId,
+        subject: PeerId,
+        standing: Standing,
+        incarnation: int,
+    ) -> Statement:
         """The statement, its standing as the plain integer that the wire knows."""
-        return cls(author, subject, int(standing), incarnation)
-
-    def id(self) -> Digest:
-        """What the author signs under the label of the record."""
-        return self.id_of(self.to_body())
+        return cls(scope, author, subject, int(standing), incarnation)
 
 
 @part
 @dataclass(frozen=True, slots=True)
 class Signed(Part):
-    """A statement with its author's signature, as it travels."""
+    """A statement as it travels: with its author's signature of a root, and the path to it."""
 
     author: Annotated[PeerId, _PEER]
     subject: Annotated[PeerId, _PEER]
     standing: Annotated[int, _SAID]
     incarnation: Annotated[int, Integer(1, INCARNATION_MAX)]
     signature: Annotated[bytes, Octets(64, 72)]
+    index: Annotated[int, Integer(0, BATCH_MAX - 1)] = 0
+    count: Annotated[int, Integer(1, BATCH_MAX)] = 1
+    path: Annotated[tuple[Digest, ...], Array(Octets(DIGEST_BYTES, DIGEST_BYTES), PATH_MAX)] = ()
 
     @classmethod
-    def of(cls, statement: Statement, signature: bytes) -> Signed:
-        author, subject = statement.author, statement.subject
-        return cls(author, subject, statement.standing, statement.incarnation, signature)
+    def of(
+        cls,
+        statement: Statement,
+        signature: bytes,
+        index: int = 0,
+        count: int = 1,
+        path: tuple[Digest, ...] = (),
+    ) -> Signed:
+        """The statement, number `index` of `count` under one signature."""
+        said = (statement.author, statement.subject, statement.standing, statement.incarnation)
+        return cls(*said, signature, index, count, path)
+
+    def root(self, scope: Digest) -> Digest | None:
+        """What its author signed, had it been said in this scope; None where the path is none."""
+        said = Statement(scope, self.author, self.subject, self.standing, self.incarnation)
+        return merkle.root_from_proof(said.to_body(), self.index, self.count, self.path)
 
     @property
-    def statement(self) -> Statement:
-        return Statement(self.author, self.subject, self.standing, self.incarnation)
+    def size(self) -> int:
+        """Its bytes on the wire, at most."""
+        return 140 + 34 * len(self.path)
 
     @property
     def is_accusation(self) -> bool:

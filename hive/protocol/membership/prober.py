@@ -10,8 +10,10 @@ from hive.protocol.membership.cell import Cell
 from hive.protocol.membership.judge import Judge
 from hive.protocol.membership.messages import Ack, Nack, Ping, PingRequest, Signed, Standing
 from hive.wire.clock import MonotonicUs
-from hive.wire.ids import PeerId
+from hive.wire.ids import Inception, PeerId
 
+_HELPERS_DRAWN = 4
+"""Members looked at for each helper wanted, so that different orgs are found."""
 _PROBED = (Standing.ALIVE, Standing.SUSPECT, Standing.INTRODUCED)
 
 
@@ -20,6 +22,7 @@ class _Probe:
     sequence: int
     subject: PeerId
     started_at: int
+    ends_at: int
     verdict_at: int
     pings: int = 0
     helpers: tuple[PeerId, ...] | None = None
@@ -70,6 +73,7 @@ class Prober:
         if self._probe is not None:
             self._probe.started_at += by_us
             self._probe.verdict_at += by_us
+            self._probe.ends_at += by_us
 
     def acked(self, sender: PeerId, ack: Ack) -> None:
         """Takes an answer, from the subject or from a helper that we asked."""
@@ -87,6 +91,8 @@ class Prober:
         if probe is None or probe.helpers is None or nack.sequence != probe.sequence:
             return
         if sender in probe.helpers and nack.subject == probe.subject:
+            if len(probe.nacks) + 1 == len(probe.helpers):
+                probe.verdict_at = min(probe.verdict_at, self._cell.now_us)
             probe.nacks[sender] = tuple(
                 signed
                 for signed in nack.statements
@@ -115,7 +121,7 @@ class Prober:
         if (subject := self._pick()) is None:
             return
         interval = cell.health.scaled(cell.config.probe_interval_us)
-        self._probe = _Probe(cell.next_token(), subject, now, now + interval)
+        self._probe = _Probe(cell.next_token(), subject, now, now + interval, now + interval)
 
     def _ping(self, probe: _Probe) -> None:
         cell, member = self._cell, self._cell.view.get(probe.subject)
@@ -126,21 +132,40 @@ class Prober:
 
     def _ask_helpers(self, probe: _Probe) -> None:
         cell = self._cell
-        helpers = cell.view.pick_live(cell.stream, cell.config.helpers, (probe.subject,))
-        probe.helpers = tuple(helpers)
-        for helper in helpers:
+        probe.helpers = self._pick_helpers(probe.subject)
+        for helper in probe.helpers:
             cell.send(helper, PingRequest(probe.sequence, probe.subject))
 
+    def _pick_helpers(self, subject: PeerId) -> tuple[PeerId, ...]:
+        """Helpers of different orgs first: their nacks confirm each other."""
+        cell, count = self._cell, self._cell.config.helpers
+        orgs: dict[Inception, None] = {cell.own.org: None}
+        first: list[PeerId] = []
+        others: list[PeerId] = []
+        for peer in cell.view.pick_live(cell.stream, _HELPERS_DRAWN * count, (subject,)):
+            member = cell.view.get(peer)
+            if member is None or cell.damping.is_suppressed(peer):
+                continue
+            (others if member.introduction.org in orgs else first).append(peer)
+            orgs[member.introduction.org] = None
+        return tuple([*first, *others][:count])
+
     def _end(self, probe: _Probe) -> None:
-        """The verdict, and the next probe at the same moment."""
+        """The verdict; the next probe starts at the end of the interval.
+
+        Who heard neither ack nor nack, but others, probably loses what it sends, and accuses
+        nobody; who hears nobody at all accuses, for it may be the last one.
+        """
         self._probe = None
-        self._starts_at = self._cell.now_us
+        self._starts_at = max(self._cell.now_us, probe.ends_at)
         member = self._cell.view.get(probe.subject)
         if probe.is_acked or member is None or not member.is_live:
             return
         helpers = probe.helpers or ()
         missing = len(helpers) - len(probe.nacks)
         self._cell.health.worsen(missing if helpers else 1)
+        if helpers and not probe.nacks and self._cell.heard_at >= probe.started_at:
+            return
         self._author.accuse(probe.subject)
         for helper in helpers:
             self._judge.receive(helper, probe.nacks.get(helper, ()))

@@ -10,13 +10,17 @@ from hive.protocol.membership.messages import Ack, Nack, Ping, PingRequest
 from hive.wire.clock import MonotonicUs
 from hive.wire.ids import PeerId
 
+RETRIES = 2
+"""Pings of a helper beside its first one: a lossy way to the subject must not look like death."""
+
 
 @dataclass(slots=True)
 class _Relay:
     requester: PeerId
     sequence: int
     subject: PeerId
-    retry_at: int | None
+    retries_left: int
+    retry_at: int
     nack_at: int
 
 
@@ -31,7 +35,10 @@ class Relays:
     @property
     def deadline(self) -> MonotonicUs | None:
         """When the first relay retries or gives up."""
-        times = [relay.retry_at or relay.nack_at for relay in self._relays.values()]
+        times = [
+            relay.retry_at if relay.retries_left else relay.nack_at
+            for relay in self._relays.values()
+        ]
         return MonotonicUs(min(times)) if times else None
 
     def request(self, requester: PeerId, request: PingRequest) -> None:
@@ -45,7 +52,12 @@ class Relays:
             return
         now, sequence = cell.now_us, cell.next_token()
         self._relays[sequence] = _Relay(
-            requester, request.sequence, request.subject, now + wait // 2, now + wait
+            requester,
+            request.sequence,
+            request.subject,
+            RETRIES,
+            now + wait // (RETRIES + 1),
+            now + wait,
         )
         self._ping(sequence, request.subject)
 
@@ -63,18 +75,18 @@ class Relays:
         """Moves every relay: we were not listening for that long."""
         for relay in self._relays.values():
             relay.nack_at += by_us
-            if relay.retry_at is not None:
-                relay.retry_at += by_us
+            relay.retry_at += by_us
 
     def tick(self) -> None:
-        """Retries once, then nacks."""
-        now = self._cell.now_us
+        """Retries, then nacks."""
+        cell, now = self._cell, self._cell.now_us
         for sequence, relay in list(self._relays.items()):
             if now >= relay.nack_at:
                 del self._relays[sequence]
                 self._author.nack(relay.requester, relay.sequence, relay.subject)
-            elif relay.retry_at is not None and now >= relay.retry_at:
-                relay.retry_at = None
+            elif relay.retries_left and now >= relay.retry_at:
+                relay.retries_left -= 1
+                relay.retry_at += cell.config.nack_timeout_us // (RETRIES + 1)
                 self._ping(sequence, relay.subject)
 
     def _ping(self, sequence: int, subject: PeerId) -> None:

@@ -74,7 +74,8 @@ class Swim:
     """The membership machine of one node.
 
     `incarnation` is the first one signed, at least 1 and above every one of earlier lives: the
-    composer derives it from a durable boot counter. `view` may hold members already known.
+    composer derives it from a durable boot counter. `view` may hold members already known. `scope`
+    names the group: statements hold in the group in which they were made only.
     """
 
     def __init__(
@@ -85,9 +86,10 @@ class Swim:
         seed: bytes,
         incarnation: int = 1,
         view: View | None = None,
+        scope: str = "",
     ) -> None:
         view = View(own.peer) if view is None else view
-        self._cell = Cell(config, own, seed, incarnation, view)
+        self._cell = Cell(config, own, seed, incarnation, view, scope)
         self._author = Author(self._cell)
         self._judge = Judge(self._cell, self._author)
         self._prober = Prober(self._cell, self._judge, self._author)
@@ -102,6 +104,7 @@ class Swim:
         """When it next wants a `Ticked`; None before the first event: then feed one at once."""
         times = [
             self._gossip_at,
+            self._author.deadline,
             self._prober.deadline,
             self._relays.deadline,
             self._exchange.deadline,
@@ -133,8 +136,8 @@ class Swim:
     def handle(self, event: Event, now: Now) -> tuple[Effect, ...]:
         """Takes one event and gives the effects in the order in which they must happen."""
         self._cell.now_us = now.monotonic_us
-        self._start()
         self._forgive_stall()
+        self._start()
         match event:
             case Received(sender, untrusted_payload):
                 self._receive(sender, untrusted_payload)
@@ -142,7 +145,6 @@ class Swim:
                 self._tick()
             case Verified(token, verdicts):
                 self._judge.verified(token, verdicts)
-                self._follow_news()
             case SignatureMade(token, signature):
                 self._judge.signed(token, signature)
             case Joined(introduction):
@@ -154,6 +156,8 @@ class Swim:
                 self._judge.forget(peer)
             case _:
                 assert_never(event)
+        self._follow_news()
+        self._author.sign()
         self._arm_gossip()
         return self._cell.take_outbox()
 
@@ -208,6 +212,7 @@ class Swim:
 
     def _tick(self) -> None:
         self._judge.expire()
+        self._judge.release()
         self._prober.tick()
         self._relays.tick()
         self._exchange.tick()
@@ -267,6 +272,7 @@ class Swim:
 
     def _receive_from(self, member: Member, message: Message) -> None:
         sender = member.peer
+        self._cell.heard_at = self._cell.now_us
         match message:
             case Ping():
                 self._answer(member, message)

@@ -24,6 +24,7 @@ from hive.protocol.machine import (
     Verified,
     Verify,
 )
+from hive.protocol.membership.cell import scope_of
 from hive.protocol.membership.config import SwimConfig
 from hive.protocol.membership.events import (
     Event,
@@ -34,9 +35,10 @@ from hive.protocol.membership.events import (
     News,
     PeerUnknown,
 )
-from hive.protocol.membership.messages import Signed, Standing, Statement
+from hive.protocol.membership.messages import SIGNED_LABEL, Signed, Standing, Statement
 from hive.protocol.membership.swim import Swim
 from hive.protocol.membership.view import Member, View
+from hive.wire import merkle
 from hive.wire.clock import MonotonicUs, Now, WallUs
 from hive.wire.ids import Inception, PeerId
 from hive.wire.randomness import Stream
@@ -82,9 +84,20 @@ class Identity:
     def signature(self, label: str, digest: bytes) -> bytes:
         return bytes(self.key.sign(label.encode() + b"\0" + digest).signature)
 
-    def says(self, subject: PeerId, standing: Standing, incarnation: int) -> Signed:
-        statement = Statement.of(self.peer, subject, standing, incarnation)
-        return Signed.of(statement, self.signature(Statement.LABEL, statement.id()))
+    def says(
+        self, subject: PeerId, standing: Standing, incarnation: int, scope: str = ""
+    ) -> Signed:
+        return self.say((subject, standing, incarnation), scope=scope)[0]
+
+    def say(self, *said: tuple[PeerId, Standing, int], scope: str = "") -> list[Signed]:
+        """Several statements under one signature."""
+        batch = [Statement.of(scope_of(scope), self.peer, *one) for one in said]
+        root, paths = merkle.proofs([statement.to_body() for statement in batch])
+        signature = self.signature(SIGNED_LABEL, root)
+        return [
+            Signed.of(statement, signature, index, len(batch), path)
+            for index, (statement, path) in enumerate(zip(batch, paths, strict=True))
+        ]
 
 
 @dataclass

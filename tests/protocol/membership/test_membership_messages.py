@@ -12,7 +12,9 @@ from hive.protocol.membership.messages import (
     BUCKETS,
     ENTRIES_MAX,
     INCARNATION_MAX,
+    PATH_MAX,
     PAYLOAD_BYTES_MAX,
+    STATEMENTS_BYTES_MAX,
     STATEMENTS_MAX,
     SUBJECTS_MAX,
     Ack,
@@ -38,12 +40,15 @@ PEER = PeerId(b"\xff" * 20)
 BIG = INCARNATION_MAX
 SIGNED = Signed(PEER, PEER, 3, BIG, b"s" * 72)
 FULL = (SIGNED,) * STATEMENTS_MAX
+BATCHED = Signed(PEER, PEER, 3, BIG, b"s" * 72, 7, 8, (Digest(b"d" * 32),) * PATH_MAX)
+LONG = (BATCHED,) * (STATEMENTS_BYTES_MAX // BATCHED.size)
 LARGEST: list[Message] = [
     Ping(BIG, BIG, FULL),
     PingRequest(BIG, PEER),
     Ack(BIG, PEER, BIG, FULL),
     Nack(BIG, PEER, (SIGNED,)),
     Gossip(FULL),
+    Ack(BIG, PEER, BIG, LONG),
     DigestOffer(Digest(b"d" * 32)),
     Buckets(b"b" * BUCKETS * BUCKET_DIGEST_BYTES),
     Summary(PEER, PEER, (Entry(PEER, BIG, 3),) * ENTRIES_MAX),
@@ -58,10 +63,18 @@ def test_the_largest_message_fits_its_payload_and_returns(message: Message) -> N
     assert message_from_untrusted(body) == message
 
 
+def test_no_statement_is_larger_than_the_room_it_takes() -> None:
+    for signed in (SIGNED, BATCHED):
+        assert len(Gossip((signed,)).to_body()) - len(Gossip(()).to_body()) <= signed.size
+    assert SIGNED.size * STATEMENTS_MAX <= STATEMENTS_BYTES_MAX
+
+
 def test_golden_bytes_of_a_statement() -> None:
-    statement = Statement.of(PeerId(b"a" * 20), PeerId(b"b" * 20), Standing.SUSPECT, 7)
+    statement = Statement.of(
+        Digest(b"s" * 32), PeerId(b"a" * 20), PeerId(b"b" * 20), Standing.SUSPECT, 7
+    )
     assert statement.to_body().hex() == (
-        "96a973746174656d656e7401c4146161616161616161616161616161616161616161"
+        "97a973746174656d656e7402c420" + "73" * 32 + "c4146161616161616161616161616161616161616161"
         "c414626262626262626262626262626262626262626201" + "07"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from membership_network import Identity
 
-from hive.protocol.membership.budget import Budget
+from hive.protocol.budget import TokenBuckets
 from hive.protocol.membership.gossip_queue import GossipQueue
 from hive.protocol.membership.health import LocalHealth
 from hive.protocol.membership.messages import Signed, Standing
@@ -14,6 +14,8 @@ from hive.wire.ids import PeerId
 from hive.wire.randomness import Stream
 
 PEERS = [PeerId(bytes([number]) * 20) for number in range(250)]
+
+SIZE = 140
 
 
 def said(author: int, subject: int, incarnation: int = 1) -> Signed:
@@ -30,16 +32,16 @@ def test_the_least_said_goes_first_and_the_newer_among_equals() -> None:
     first, second, third = said(0, 1), said(0, 2), said(0, 3)
     queue.push(first)
     queue.push(second)
-    assert queue.take(1, 4) == [second]
+    assert queue.take(1 * SIZE, 4) == [second]
     queue.push(third)
-    assert queue.take(2, 4) == [third, first]
-    assert queue.take(3, 4) == [first, third, second]
+    assert queue.take(2 * SIZE, 4) == [third, first]
+    assert queue.take(3 * SIZE, 4) == [first, third, second]
 
 
 def test_a_statement_is_said_its_number_of_times() -> None:
     queue = GossipQueue(10)
     queue.push(said(0, 1))
-    assert sum(len(queue.take(5, 3)) for _ in range(10)) == 3
+    assert sum(len(queue.take(5 * SIZE, 3)) for _ in range(10)) == 3
     assert len(queue) == 0
 
 
@@ -47,7 +49,7 @@ def test_a_newer_statement_of_the_same_author_replaces_the_older() -> None:
     queue = GossipQueue(10)
     queue.push(said(0, 1, 1))
     queue.push(said(0, 1, 2))
-    assert queue.take(5, 3) == [said(0, 1, 2)]
+    assert queue.take(5 * SIZE, 3) == [said(0, 1, 2)]
     queue.invalidate(PEERS[1])
     assert len(queue) == 0
 
@@ -55,10 +57,10 @@ def test_a_newer_statement_of_the_same_author_replaces_the_older() -> None:
 def test_a_full_queue_drops_what_was_said_most() -> None:
     queue = GossipQueue(2)
     queue.push(said(0, 1))
-    queue.take(1, 9)
+    queue.take(1 * SIZE, 9)
     queue.push(said(0, 2))
     queue.push(said(0, 3))
-    assert queue.take(5, 9) == [said(0, 3), said(0, 2)]
+    assert queue.take(5 * SIZE, 9) == [said(0, 3), said(0, 2)]
 
 
 def test_views_agree_whatever_the_order_of_arrival() -> None:
@@ -97,7 +99,7 @@ def test_a_pick_names_only_other_live_members_without_repetition() -> None:
 
 
 def test_a_budget_allows_its_burst_and_then_its_refill() -> None:
-    budget = Budget(burst=3, refill_us=10, peers_max=2)
+    budget: TokenBuckets[PeerId] = TokenBuckets(burst=3, refill_us=10, names_max=2)
     assert [budget.take(PEERS[1], 0) for _ in range(4)] == [True, True, True, False]
     assert [budget.take(PEERS[1], 10) for _ in range(2)] == [True, False]
     assert budget.take(PEERS[2], 10)
