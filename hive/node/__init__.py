@@ -10,6 +10,7 @@
 `signers`      the keys this node can sign with
 `workers`      batches of signatures checked in threads
 `projector`    feeds the store's tail to the recall projections
+`whereabouts`  which addresses a node announces, and when they change
 `datagrams`    the datagram machine on a UDP socket
 `links`        streams to peers, each with a bounded outbox
 `driver`       performs a peer's effects: store, then send, then answer

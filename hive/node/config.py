@@ -20,6 +20,8 @@ from hive.transport.addresses import parse_address
 
 PRESETS: Final = ("lan", "internet")
 LEVELS: Final = ("debug", "info", "warning", "error")
+ADDRESSES_MAX: Final = 4
+"""As many as a peer record says."""
 MIB: Final = 1 << 20
 PREFIX: Final = "HIVE_"
 
@@ -38,8 +40,12 @@ class NodeConfig:
     """Where a command writes when it names no namespace."""
     listen: str = "127.0.0.1"
     """The numeric address to bind. `0.0.0.0` or `::` serves every interface."""
+    also_listen: tuple[str, ...] = ()
+    """Further numeric addresses to bind, with the same ports: other interfaces, or IPv6 beside
+    IPv4. At most 3; each is announced."""
     advertise: str = ""
-    """The numeric address that peers should use; empty means the bound one."""
+    """The numeric address that peers should use in place of `listen`; empty means the bound one,
+    or the one from which this machine sends."""
     udp_port: int = 7440
     """Sealed datagrams; 0 takes a free port, which changes with each start."""
     tls_port: int = 7440
@@ -65,11 +71,19 @@ class NodeConfig:
             raise ConfigError("map_mib_max is too small", hint="at least 8; 65536 is the default")
         if self.namespace and not is_namespace(self.namespace):
             raise ConfigError(f"{self.namespace!r} is not a namespace", hint=GRAMMAR_HINT)
-        parse_address(_with_port(self.listen))
+        if len(self.also_listen) >= ADDRESSES_MAX:
+            raise ConfigError("too many addresses", hint=f"at most {ADDRESSES_MAX} with `listen`")
+        for host in self.hosts:
+            parse_address(_with_port(host))
         if self.advertise:
             parse_address(_with_port(self.advertise))
         for address in self.bootstrap:
             parse_address(address)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Every address to bind, each once."""
+        return tuple(dict.fromkeys((self.listen, *self.also_listen)))
 
     @property
     def map_bytes_max(self) -> int:
@@ -115,13 +129,14 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
+_LISTS: Final = ("bootstrap", "also_listen")
 _TYPES: Final = {field.name: field.type for field in dataclasses.fields(NodeConfig)}
 
 
 def _parsed(name: str, text: str) -> object:
     if _TYPES.get(name) == "int":
         return int(text) if text.isascii() and text.isdigit() else text
-    if name == "bootstrap":
+    if name in _LISTS:
         return [part for part in text.split(",") if part]
     return text
 
@@ -136,7 +151,7 @@ def _fitting(name: str, value: object, source: str) -> object:
         return value
     if expected == "str" and isinstance(value, str):
         return value
-    if name == "bootstrap" and isinstance(value, list) and all(isinstance(v, str) for v in value):
+    if name in _LISTS and isinstance(value, list) and all(isinstance(v, str) for v in value):
         return tuple(value)
     raise ConfigError(f"{name} in {source} is {value!r}", hint=f"it must be of type {expected}")
 

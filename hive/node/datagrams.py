@@ -1,4 +1,4 @@
-"""The datagram machine on a UDP socket: what it opens becomes the peer's events."""
+"""The datagram machine on UDP sockets: what it opens becomes the peer's events."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from hive.protocol.machine import Ticked
 from hive.transport import events as wire
 from hive.transport.addresses import is_numeric
 from hive.transport.datagram import DatagramMachine
+from hive.transport.interfaces import Interfaces
 from hive.transport.ports import DatagramCarrier
 from hive.wire.clock import MonotonicUs
 
 
 class Datagrams:
-    """One machine, one carrier; `post` takes the peer's events."""
+    """One machine, one carrier or several; `post` takes the peer's events."""
 
     def __init__(
         self,
         machine: DatagramMachine,
-        carrier: DatagramCarrier,
+        interfaces: Interfaces,
         post: Callable[[ev.Event], None],
     ) -> None:
         self.machine = machine
-        self._carrier = carrier
+        self._interfaces = interfaces
         self._post = post
 
     @property
@@ -74,7 +75,7 @@ class Datagrams:
         for effect in effects:
             match effect:
                 case wire.Transmit():
-                    self._carrier.transmit(effect.address, effect.datagram)
+                    self._interfaces.transmit(effect.address, effect.datagram)
                 case wire.Opened():
                     self._post(
                         ev.DatagramOpened(effect.peer_id, effect.kind, effect.untrusted_payload)
@@ -92,20 +93,21 @@ class Datagrams:
                 case wire.PeerUnreachable():
                     self._post(ev.Unreachable(effect.peer_id, ev.Endpoint(*effect.address)))
 
-    async def receive(self) -> None:
-        """Feeds everything that arrives, until the socket closes."""
+    async def receive(self, carrier: DatagramCarrier) -> None:
+        """Feeds everything that arrives at one socket, until it closes."""
         while True:
             try:
-                batch = await self._carrier.receive()
+                batch = await carrier.receive()
             except TransportError:
                 return
             for address, untrusted in batch:
+                self._interfaces.heard(carrier, address)
                 self.feed(wire.Arrived(address, untrusted))
             await trio.lowlevel.checkpoint()
 
-    async def flush(self) -> None:
+    async def flush(self, carrier: DatagramCarrier) -> None:
         """Sends what the kernel did not take at once, until the socket closes."""
         try:
-            await self._carrier.flush()
+            await carrier.flush()
         except TransportError:
             return

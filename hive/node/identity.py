@@ -127,9 +127,11 @@ def settled_here(home: Home) -> tuple[Write, ...]:
     return PutMeta(PLACE_META, home.place()), PutMeta(RESTORED, b"")
 
 
-def peer_record(own: OwnNode, held: HeldKey, address: Address) -> SignedRecord:
-    """Where this node listens, signed by its key; the boot number is the sequence."""
-    listing = PeerRecord(own.inception, own.org, own.record, (address,), own.boot)
+def peer_record(
+    own: OwnNode, held: HeldKey, addresses: tuple[Address, ...], sequence: int
+) -> SignedRecord:
+    """Where this node listens, signed by its key."""
+    listing = PeerRecord(own.inception, own.org, own.record, addresses, sequence)
     body = listing.to_body()
     return SignedRecord(body, held.sign(PeerRecord.LABEL, listing.id_of(body)))
 

@@ -1,15 +1,15 @@
 """Streams to peers: one each, with a bounded outbox that never makes the peer wait.
 
-The one with the smaller peer id dials. A frame that does not fit an outbox is dropped and
-counted: reconciliation brings what was lost. A second stream from the same peer replaces the
-first, because a peer that restarted knows better than we do.
+The one with the smaller peer id dials, the other where that does not happen in time. A frame
+that does not fit an outbox is dropped and counted: reconciliation brings what was lost. A second
+stream from the same peer replaces the first, because a peer that restarted knows better.
 """
 
 from __future__ import annotations
 
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import trio
@@ -61,16 +61,20 @@ class Links:
         """Everybody to whom a stream is open."""
         return tuple(self._links)
 
-    async def run(self, address: tuple[str, int], *, task_status: trio.TaskStatus[int]) -> None:
-        """Accepts streams and keeps them until cancelled; starts with the port."""
+    async def run(
+        self, addresses: Sequence[tuple[str, int]], *, task_status: trio.TaskStatus[list[int]]
+    ) -> None:
+        """Accepts streams and keeps them until cancelled; starts with the ports."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
 
-            async def serve(*, task_status: trio.TaskStatus[tuple[str, int]]) -> None:
+            async def serve(
+                address: tuple[str, int], *, task_status: trio.TaskStatus[tuple[str, int]]
+            ) -> None:
                 await self._carrier.serve(address, self._accepted, nursery, task_status=task_status)
 
-            bound = await nursery.start(serve)
-            task_status.started(bound[1])
+            bound = [await nursery.start(serve, address) for address in addresses]
+            task_status.started([port for _, port in bound])
             await trio.sleep_forever()
 
     def open(self, wanted: ev.OpenStream) -> None:
@@ -85,7 +89,8 @@ class Links:
             stream = await self._carrier.dial((wanted.host, wanted.tls_port), wanted.node)
         except HiveError:
             self.drops["dial"] += 1
-            self._post(ev.StreamClosed(wanted.peer))
+            if wanted.peer not in self._links:  # meanwhile it may have dialled us
+                self._post(ev.StreamClosed(wanted.peer))
             return
         finally:
             self._dialling.pop(wanted.peer, None)
@@ -172,6 +177,11 @@ class Links:
         for peer, link in list(self._links.items()):
             if link.stream.peer is not None and not still_counts(link.stream.peer):
                 self.close(peer)
+
+    def close_all(self) -> None:
+        """Closes every stream: they hang on an address that is no longer ours."""
+        for peer in self.peers:
+            self.close(peer)
 
     def close(self, peer: PeerId) -> None:
         """Closes the stream to a peer whose record ended or was revoked."""

@@ -45,6 +45,7 @@ from hive.node.projector import Projector
 from hive.node.rebirth import await_rebirth, be_reborn
 from hive.node.signers import Signers
 from hive.node.upkeep import CHECK_INTERVAL_S, Upkeep, records_of
+from hive.node.whereabouts import WATCH_INTERVAL_S, Whereabouts
 from hive.protocol.commands import AdmitRecords, Join, Leave
 from hive.protocol.core import OwnNode
 from hive.protocol.discovery.contact import Address
@@ -57,6 +58,7 @@ from hive.transport.contexts import TlsContexts
 from hive.transport.datagram import DatagramMachine
 from hive.transport.events import IdentityRenewed, OwnIdentity
 from hive.transport.frames import FrameStream, StreamPeer
+from hive.transport.interfaces import Interfaces
 from hive.transport.streams import TlsStreams
 from hive.transport.udp import UdpCarrier
 from hive.trust.envelope import parse_untrusted
@@ -111,8 +113,8 @@ class Node:
         self.contexts = TlsContexts(None, ())
         book = Book(self.peer.core.trust)
         self.streams = TlsStreams(stream_config(settings), self.contexts, book)
-        self.address: tuple[str, int] | None = None
-        self.tls_address: tuple[str, int] | None = None
+        held = self.keyring.signer(NODE)
+        self.whereabouts = Whereabouts(settings, self.peer.core.own, held, log)
         self.stop = trio.Event()
         self.is_reborn = False
         self.nursery: trio.Nursery
@@ -136,7 +138,7 @@ class Node:
             peer_config(self.settings),
             _federation_of(self.settings),
             own,
-            peer_record(own, held, EMBEDDED_ADDRESS),
+            peer_record(own, held, (EMBEDDED_ADDRESS,), 0),
             PeerPorts(
                 reader=self.store,
                 custody=self.signers,
@@ -146,6 +148,16 @@ class Node:
             ),
             seed=clocks.entropy(SEED_BYTES),
         )
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where this node hears datagrams, as others were told."""
+        return self.whereabouts.udp
+
+    @property
+    def tls_address(self) -> tuple[str, int] | None:
+        """Where this node accepts streams, as others were told."""
+        return self.whereabouts.tls
 
     # Own records.
 
@@ -263,49 +275,44 @@ class Node:
             task_status.started()
             await await_rebirth(self)
             return
-        carrier = UdpCarrier((self.settings.listen, self.settings.udp_port))
+        carriers: list[UdpCarrier] = []
         try:
+            for host in self.settings.hosts:
+                carriers.append(UdpCarrier((host, self.settings.udp_port)))
+            interfaces = Interfaces(carriers)
             stream = Stream(clocks.entropy(SEED_BYTES), "datagrams", self.peer.core.own.peer)
             machine = DatagramMachine(datagram_config(self.settings), self._own_identity(), stream)
-            datagrams = Datagrams(machine, carrier, self.driver.post)
+            datagrams = Datagrams(machine, interfaces, self.driver.post)
             links = Links(self.streams, self.driver.post, self.driver.has_room, self._at_desk)
             self.present_identity()
             async with trio.open_nursery() as nursery:
-                tls_port = await nursery.start(self._accept, links, carrier.address)
-                self._announce(carrier.address, tls_port)
+                udp = [carrier.address for carrier in carriers]
+                fixed = self.settings.tls_port
+                places = [(host, fixed or free_port_like(host, port)) for host, port in udp]
+                ports = await nursery.start(links.run, places)
+                self.whereabouts.serve(udp, ports)
                 self.driver.datagrams, self.driver.links = datagrams, links
                 self.driver.issuers_changed = self.present_identity
-                nursery.start_soon(datagrams.receive)
-                nursery.start_soon(datagrams.flush)
+                await self.whereabouts.tell(self.driver.ask)
+                for carrier in carriers:
+                    nursery.start_soon(datagrams.receive, carrier)
+                    nursery.start_soon(datagrams.flush, carrier)
                 nursery.start_soon(self._keep_up)
+                nursery.start_soon(self._follow_address, links)
                 await self._bootstrap()
                 task_status.started()
                 await trio.sleep_forever()
         finally:
             self.driver.datagrams = self.driver.links = None
-            carrier.close()
+            for carrier in carriers:
+                carrier.close()
 
-    async def _accept(
-        self, links: Links, udp: tuple[str, int], *, task_status: trio.TaskStatus[int]
-    ) -> None:
-        """Listens for streams; a free port is the datagrams' own where that is free too."""
-        port = self.settings.tls_port or free_port_like(self.settings.listen, udp[1])
-        await links.run((self.settings.listen, port), task_status=task_status)
-
-    def _announce(self, udp: tuple[str, int], tls_port: int) -> None:
-        host = self.settings.advertise or udp[0]
-        self.address = (host, udp[1])
-        own = self.peer.core.own
-        held = self.keyring.signer(NODE)
-        listing = peer_record(own, held, Address(host, udp[1], tls_port))
-        self.peer.introductions.own_record = listing
-        self.tls_address = (host, tls_port)
-        self.log.write(
-            "info",
-            "listening",
-            udp=format_address(self.address),
-            tls=format_address((host, tls_port)),
-        )
+    async def _follow_address(self, links: Links) -> None:
+        """A machine that got another address says so, and leaves what hangs on the old one."""
+        while True:
+            await trio.sleep(WATCH_INTERVAL_S)
+            if await self.whereabouts.tell(self.driver.ask):
+                links.close_all()
 
     async def _bootstrap(self) -> None:
         known = [parse_address(text) for text in self.settings.bootstrap]

@@ -58,11 +58,19 @@ class Import:
 
 
 @dataclass(frozen=True, slots=True)
+class Announce:
+    """This node listens elsewhere from now on: its new peer record; answered by `Done`."""
+
+    body: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Leave:
     """Says goodbye to the cell; answered by `Done` at once."""
 
 
-Command: TypeAlias = Author | Recall | AdmitRecords | Join | Import | Leave
+Command: TypeAlias = Author | Recall | AdmitRecords | Join | Import | Leave | Announce
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 Theory of operation. A greeting brings a node record; its chain must verify up to the root, be
 valid now and not revoked. Then sealed datagrams flow, and both sides exchange *peer records*:
 where each listens, signed by its node key. With a peer record a contact is complete: membership
-and discovery hear of it, and the one with the smaller peer id opens the stream. Contacts that
-died are greeted again from time to time, so that a healed partition is noticed.
+and discovery hear of it, and the one with the smaller peer id opens the stream; the other does
+where that takes too long, as behind a NAT. Contacts that died are greeted again from time to
+time, so that a healed partition is noticed.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ class IntroductionConfig:
     """Between two tries for a missing peer record or stream."""
     redial_interval_us: int = 5 * SECOND_US
     """Between two greetings of a contact believed dead."""
+    reverse_dial_after_us: int = 3 * SECOND_US
+    """The one with the larger peer id dials where no stream came so long: the other may be unable
+    to reach it behind its NAT. Less makes two streams at once likelier."""
     introduce_timeout_us: int = 3 * SECOND_US
     """After this long a pointer that discovery wants introduced counts as unreachable."""
 
@@ -68,6 +72,7 @@ class Known:
     signed: SignedRecord | None = None
     is_dead: bool = False
     tried_at: MonotonicUs | None = None
+    missed_at: MonotonicUs | None = None
     dialled_at: MonotonicUs | None = None
 
 
@@ -148,6 +153,12 @@ class Introductions:
         known.tried_at = now.monotonic_us
         return [SendDatagram(known.peer, INTRODUCTION_WANTED, b"")]
 
+    def announce(self, record: SignedRecord) -> Effects:
+        """We listen elsewhere from now on: whoever is reached hears of it at once."""
+        self.own_record = record
+        reached = [peer for peer, known in self.known.items() if known.is_reached]
+        return [effect for peer in reached for effect in self._introduce_to(peer)]
+
     def wanted(self, sender: PeerId) -> Effects:
         """A contact asks where we listen."""
         return self._introduce_to(sender)
@@ -196,21 +207,26 @@ class Introductions:
     def contact_of(self, known: Known) -> Contact:
         """The contact as discovery keeps it: the address that was reached comes first."""
         assert known.record is not None
-        tls_port = known.record.addresses[0].tls_port
-        reached = Address(known.endpoint.host, known.endpoint.port, tls_port)
+        endpoint, first = known.endpoint, known.record.addresses[0]
+        listens = (each for each in known.record.addresses if each.host == endpoint.host)
+        tls_port = next(listens, first).tls_port
+        reached = Address(endpoint.host, endpoint.port, tls_port)
         others = tuple(address for address in known.record.addresses if address != reached)
         return Contact(known.peer, known.chain.org, (reached, *others)[:4], known.record.sequence)
 
     # Streams.
 
     def stream_wanted(self, known: Known, now: Now) -> Effects:
-        """Opens the stream where it is ours to open and none is there."""
+        """Opens the stream where none is there and it is ours to open, or nobody else does."""
         if known.peer in self._core.connected or known.record is None or known.is_dead:
+            known.missed_at = None
             return []
-        if self._core.own.peer > known.peer:
+        known.missed_at = known.missed_at or now.monotonic_us
+        missed_us = now.monotonic_us - known.missed_at
+        if self._core.own.peer > known.peer and missed_us < self._config.reverse_dial_after_us:
             return []
         known.tried_at = now.monotonic_us
-        port = known.record.addresses[0].tls_port
+        port = self.contact_of(known).addresses[0].tls_port
         return [OpenStream(known.peer, known.chain.identity, known.endpoint.host, port)]
 
     # Discovery asks for introductions.

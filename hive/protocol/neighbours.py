@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from hive.protocol.commands import Announce, Join, Leave
 from hive.protocol.core import Core, Effects
 from hive.protocol.discovery.events import (
     ContactAlive,
@@ -47,6 +48,7 @@ from hive.protocol.membership.events import Event as SwimEvent
 from hive.protocol.membership.events import (
     Introduction,
     Joined,
+    LeaveRequested,
     MemberAlive,
     MemberDied,
     MemberLeft,
@@ -102,10 +104,26 @@ class Neighbours:
         """Which time the key book judges by, for the event at hand."""
         self._keys.now = now
 
-    def join(self, addresses: tuple[tuple[str, int], ...]) -> Effects:
-        """Greets bootstrap addresses, now and again while nobody is known."""
-        self.bootstrap = tuple(Endpoint(host, port) for host, port in addresses)
-        return [Dial(endpoint) for endpoint in self.bootstrap]
+    def asked(self, command: Join | Announce | Leave, now: Now) -> Effects:
+        """Greets bootstrap addresses, tells everybody a new address of ours, or says goodbye."""
+        match command:
+            case Join():
+                self.bootstrap = tuple(Endpoint(host, port) for host, port in command.addresses)
+                return [Dial(endpoint) for endpoint in self.bootstrap]
+            case Announce():
+                record = SignedRecord(command.body, command.signature)
+                return [*self.introductions.announce(record), *self._publish(now)]
+            case Leave():
+                return self.tell_membership(LeaveRequested(), now)
+            case _:
+                assert_never(command)
+
+    def _publish(self, now: Now) -> Effects:
+        """Puts our peer record where those who seek us look for it."""
+        if not self._is_published:
+            return []
+        own = self.introductions.own_record.to_bytes()
+        return self.tell_discovery(PublishRequested(Token(0), own), now)
 
     def ticked(self, now: Now) -> Effects:
         """Timers, upkeep of contacts, and the bootstrap while nobody is known."""
@@ -156,8 +174,7 @@ class Neighbours:
         if not self._is_published:
             self._is_published = True
             effects += self.tell_discovery(RefreshRequested(), now)
-            own = self.introductions.own_record.to_bytes()
-            effects += self.tell_discovery(PublishRequested(Token(0), own), now)
+            effects += self._publish(now)
         return effects
 
     def retire(self, peer: PeerId, now: Now) -> Effects:

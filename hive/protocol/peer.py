@@ -30,6 +30,7 @@ from hive.protocol.bounded import BoundedMap
 from hive.protocol.budget import Budgets
 from hive.protocol.commands import (
     AdmitRecords,
+    Announce,
     Author,
     Declined,
     Done,
@@ -77,7 +78,6 @@ from hive.protocol.machine import (
     Verified,
     Verify,
 )
-from hive.protocol.membership.events import LeaveRequested
 from hive.protocol.membership.swim import Swim
 from hive.protocol.messages import (
     IDS_PER_CHECK,
@@ -484,14 +484,11 @@ class Peer:
                     if isinstance(store, Store):
                         self._admitting.put(store.token, request)
                 return [*kept, *told, *released, answer]
-            case Join():
-                return [*self.neighbours.join(command.addresses), Reply(request, Done())]
+            case Join() | Announce() | Leave():
+                return [*self.neighbours.asked(command, now), Reply(request, Done())]
             case Import():
                 arrivals = [Arrival(envelope, self.core.own.peer) for envelope in command.envelopes]
                 outputs = self._outputs(self.intake.arrive(arrivals, now), now)
                 return [*outputs, Reply(request, Imported(len(arrivals)))]
-            case Leave():
-                goodbyes = self.neighbours.tell_membership(LeaveRequested(), now)
-                return [*goodbyes, Reply(request, Done())]
             case _:
                 assert_never(command)

@@ -14,6 +14,7 @@
 `replay`           which counters were seen
 `ports`            what transport asks of the node, and what it offers
 `udp`              datagrams over sockets
+`interfaces`       several sockets as one carrier
 `frames`           frames over a stream of bytes
 `streams`          mutual TLS 1.3 over TCP
 `stream_config`    the bounds of streams

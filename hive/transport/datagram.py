@@ -219,7 +219,7 @@ class DatagramMachine:
                 return self._drop(Drop.UNEXPECTED)
             contact.path = None
             self._contacts.move(contact, address)
-            return []
+            return [PeerReached(contact.peer_id, address)]
         if kind < _FIRST_KIND:
             return self._drop(Drop.UNEXPECTED)
         return [

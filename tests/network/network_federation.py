@@ -182,6 +182,10 @@ class Federation:
             threading.Event().wait(POLL_S)
         return seconds() - began
 
+    def let_pass(self, quiet_s: float) -> None:
+        """Nothing is asked and nothing written for so long."""
+        threading.Event().wait(quiet_s)
+
     def healed(self, within_s: float = CONVERGE_S) -> None:
         """After every fault: who runs is alive to everybody, all hold the same, nothing is lost."""
         names = {host.name for host in self.running}

@@ -131,7 +131,7 @@ def test_a_name_where_an_address_belongs_is_never_looked_up(
             datagrams = one.node.driver.datagrams
             assert datagrams is not None
             monkeypatch.setattr(
-                datagrams._carrier, "transmit", lambda *sending: sent.append(sending)
+                datagrams._interfaces, "transmit", lambda *sending: sent.append(sending)
             )
             for host in ("slow.example", "", "127.1", "1" * 100, "\u0661.1.1.1"):
                 datagrams.perform(Dial(Endpoint(host, 7)))
