@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 
 import trio
@@ -92,8 +93,8 @@ class FrameStream:
         return self._ready.popleft()
 
     async def aclose(self) -> None:
-        """Says goodbye for a moment, then closes."""
-        with trio.move_on_after(1):
+        """Says goodbye for a moment, then closes; another task may abort it meanwhile."""
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(1):
             await self._stream.aclose()
 
     async def abort(self) -> None:
