@@ -32,6 +32,20 @@ def agent() -> None:
 @click.option("--region", "regions", multiple=True, help="Only from this region.")
 @click.option("--assertion", "assertions", multiple=True, help="What the issuer vouches for.")
 @click.option("--hours", type=click.IntRange(1, 24), default=24, show_default=True)
+@click.option(
+    "--custody",
+    type=click.Choice(["file", "ssh-agent"]),
+    default="file",
+    show_default=True,
+    help="Who holds the agent's key.",
+)
+@click.option(
+    "--ssh-key",
+    "ssh_keys",
+    multiple=True,
+    metavar="KEY",
+    help="With ssh-agent: the key's comment or fingerprint, then its successor's.",
+)
 def issue(
     session: Session,
     name: str,
@@ -39,17 +53,30 @@ def issue(
     regions: tuple[str, ...],
     assertions: tuple[str, ...],
     hours: int,
+    custody: str,
+    ssh_keys: tuple[str, ...],
 ) -> None:
-    """Issue an agent whose capabilities are narrowed from those of the organisation's issuer.
+    """Issue an agent whose capabilities are narrowed from those of the issuer, or of this node.
 
-    Its key is made here and stays here. The record renews itself while the node is up.
+    A node that was invited with `issue_agent` issues within what it was given. The agent's key is
+    made here and stays here, or it is one that the ssh-agent of the node's `SSH_AUTH_SOCK` holds:
+    then a software key of an hour signs in its place. The record renews itself while the node is
+    up.
     """
+    if (custody == "ssh-agent") != (len(ssh_keys) == 2):
+        raise click.UsageError("--custody ssh-agent and two --ssh-key go together")
     if (regions or assertions) and not allowed:
         raise click.UsageError("--region and --assertion narrow what --allow names")
     capabilities = [
         {**each, "regions": list(regions), "assertions": list(assertions)} for each in allowed
     ]
-    made = session.call("agent_issue", name=name, capabilities=capabilities, hours=hours)
+    made = session.call(
+        "agent_issue",
+        name=name,
+        capabilities=capabilities,
+        hours=hours,
+        ssh_keys=list(ssh_keys),
+    )
     session.emit(made, _shown([made]))
 
 

@@ -6,4 +6,5 @@
 `file`        keys sealed by Argon2id in files that nobody else may read, backup and recovery
 `passphrase`  where an unattended node gets its passphrase from
 `agent`       keys held by ssh-agent
+`outside`     which keys stay with an agent outside, and how they are asked for
 """

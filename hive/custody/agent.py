@@ -7,6 +7,8 @@ label. What comes back is verified before it is believed.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import socket
 import struct
 from dataclasses import dataclass
@@ -32,6 +34,12 @@ class AgentKey:
 
     public: PublicKey
     comment: str
+
+    @property
+    def fingerprint(self) -> str:
+        """As `ssh-add -l` prints it."""
+        digest = hashlib.sha256(_blob(self.public)).digest()
+        return "SHA256:" + base64.b64encode(digest).decode("ascii").rstrip("=")
 
 
 class AgentSigner:

@@ -9,6 +9,7 @@ promotes again; no step loses a key that any record commits to.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -105,18 +106,25 @@ class FileKeyring:
         return key_of(entry.algorithm, seed).public
 
     def backup(
-        self, path: Path, passphrase: bytes, cost: PassphraseCost = INTERACTIVE
+        self,
+        path: Path,
+        passphrase: bytes,
+        cost: PassphraseCost = INTERACTIVE,
+        only: Sequence[str] = (),
     ) -> tuple[str, ...]:
-        """Writes all keys as one sealed file; gives their names. Never overwrites a file."""
+        """Writes all keys, or only some, as one sealed file; gives their names.
+
+        Never overwrites a file.
+        """
         if path.exists():
             raise StateError(f"{path} exists", hint="choose another file; backups are not replaced")
-        entries = tuple(self._read(name) for name in self.names())
+        entries = tuple(self._read(name) for name in only or self.names())
         lock = Lock.of(passphrase, self._entropy(SALT_BYTES), cost)
         write_private(path, lock.seal(Keys(entries=entries), self._entropy(NONCE_BYTES)))
         return tuple(entry.name for entry in entries)
 
-    def recover(self, path: Path, passphrase: bytes) -> tuple[str, ...]:
-        """Takes back the keys of a backup that are absent here; gives their names.
+    def recover(self, path: Path, passphrase: bytes, only: Sequence[str] = ()) -> tuple[str, ...]:
+        """Takes back the keys of a backup, or only some, that are absent here; gives their names.
 
         A backup older than a rotation holds an older key under a name: `KeyExists`, and nothing
         at all is written.
@@ -124,13 +132,14 @@ class FileKeyring:
         sealed = parse_file(path, read_private(path))
         keys = Lock.of(passphrase, sealed.salt, sealed.cost).open(path, sealed)
         names = self.names()
-        for entry in keys.entries:
+        entries = _chosen(keys.entries, only)
+        for entry in entries:
             if check_name(entry.name) in names and self._read(entry.name) != entry:
                 raise KeyExists(
                     f"the key {entry.name!r} here differs from the backup's",
-                    hint="recover into an empty keyring, then compare",
+                    hint="recover into an empty keyring, or only the keys that you need: `--only`",
                 )
-        absent = [entry for entry in keys.entries if entry.name not in names]
+        absent = [entry for entry in entries if entry.name not in names]
         for entry in absent:
             self._write(entry)
         return tuple(entry.name for entry in absent)
@@ -155,6 +164,14 @@ class FileKeyring:
         if [entry.name for entry in keys.entries] != [name]:
             raise CorruptKeyFile(f"{path} holds the key of another name", hint="undo its renaming")
         return keys.entries[0]
+
+
+def _chosen(entries: Sequence[KeyEntry], only: Sequence[str]) -> list[KeyEntry]:
+    held = {entry.name: entry for entry in entries}
+    for name in only:
+        if name not in held:
+            raise missing(name, tuple(held))
+    return [held[name] for name in only] if only else list(entries)
 
 
 def create_keyring(

@@ -17,6 +17,8 @@
 `desk`         enrolment, renewal and issuing where this node holds an issuer's key
 `paperwork`    what nodes and issuers say to each other
 `errands`      paperwork said by who has no leaf to show
+`kin`          where our own organisation's nodes, and everybody, are found again
+`leaf`         the TLS leaf: kept, checked, made anew
 `upkeep`       own records renewed before they end
 `household`    one person's root, organisation and issuer renewed where one keyring can
 `enrolment`    joining a federation with nothing but an invite
@@ -26,10 +28,13 @@
 `founded`      a federation's file: root, organisations and issuers, verified when read
 `renewal`      issuers, organisations and roots that live on under new dates
 `member`       the first node of an organisation in a founded federation
-`governance`   what an operator does to identities: invite, issue, rotate, revoke
+`agents`       the agents of this node: issued, listed, renewed
+`sessions`     software keys of an hour for agents whose own keys lie outside
+`governance`   what an operator does to identities: invite, rotate, revoke
 `reports`      what a node says of itself: status, peers, metrics, findings
 `views`        what users see of deltas, peers and the node's state
 `arguments`    what a verb takes, told from its signature
+`drafting`     what users say, checked and turned into bodies
 `api`          the verbs that users call, one home for CLI, client and surfaces
 `control`      the verbs over a socket in the node's folder
 `metrics`      counters

@@ -7,41 +7,26 @@ else; what it only shows is read from the store and the peer. Failures are the e
 from __future__ import annotations
 
 import base64
-import unicodedata
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import trio
 
-from hive.errors import (
-    ConfigError,
-    DeltaTooLarge,
-    MalformedFrame,
-    NotPermitted,
-    Refused,
-    StateError,
-)
+from hive.errors import ConfigError, DeltaTooLarge, NotPermitted, StateError
 from hive.memory.authoring import Draft
-from hive.memory.bodies import (
-    NAME_TEXT_BYTES_MAX,
-    TAG_COUNT_MAX,
-    TARGET_COUNT_MAX,
-    TEXT_BYTES_MAX,
-    ForgetBody,
-    MemoryBody,
-)
-from hive.memory.delta import PARENT_COUNT_MAX, SALT_BYTES, Delta, Kind
+from hive.memory.bodies import NAME_TEXT_BYTES_MAX, TARGET_COUNT_MAX, ForgetBody
+from hive.memory.delta import SALT_BYTES, Kind
 from hive.memory.log import Held
 from hive.memory.namespaces import GRAMMAR_HINT, is_namespace
-from hive.node import clocks, governance, newcomers, reports, views
+from hive.node import agents, clocks, governance, newcomers, reports, views
 from hive.node.arguments import require_fitting, require_items
+from hive.node.drafting import memory, refused, require_sayable, written
 from hive.node.founded import lineage
 from hive.node.metrics import ARRIVAL_COUNT_MAX
 from hive.node.node import Node
 from hive.node.views import View
-from hive.protocol.commands import Answer, Author, Authored, Declined, Import, Recall, Recalled
-from hive.protocol.refusals import Refusal
+from hive.protocol.commands import Author, Authored, Import, Recall, Recalled
 from hive.store.backup import back_up
 from hive.trust.capability import FORGET_ANY, FORGET_OWN, covers_namespace
 from hive.trust.envelope import parse_untrusted
@@ -83,6 +68,7 @@ class Api:
             "agent_issue": self.agent_issue,
             "agent_renew": self.agent_renew,
             "agent_join": self.agent_join,
+            "agent_session": self.agent_session,
             "org_records": self.org_records,
             "admit_records": self.admit_records,
             "rotate": self.rotate,
@@ -112,11 +98,11 @@ class Api:
         valid_until_ms: int = 0,
     ) -> View:
         """One memory; durable and on its way to the others when this returns."""
-        body = _memory(text, source, tags, valid_from_ms, valid_until_ms)
+        body = memory(text, source, tags, valid_from_ms, valid_until_ms)
         informed = tuple(self._held(prefix).delta.id for prefix in parents)
         where = self._namespace(namespace)
         answer = await self._author(agent, where, (Draft(Kind.MEMORY, body, informed),))
-        return _written(answer.deltas[0])
+        return written(answer.deltas[0])
 
     async def remember_many(
         self,
@@ -131,7 +117,7 @@ class Api:
         drafts = tuple(
             Draft(
                 Kind.MEMORY,
-                _memory(item["text"], item.get("source", ""), item.get("tags", ()), 0, 0),
+                memory(item["text"], item.get("source", ""), item.get("tags", ()), 0, 0),
             )
             for item in items
         )
@@ -153,17 +139,17 @@ class Api:
         by_namespace: dict[str, list[Held]] = {}
         for held in targets:
             by_namespace.setdefault(held.delta.header.namespace, []).append(held)
-        written = []
+        made = []
         for namespace, group in by_namespace.items() if not dry_run else ():
             for first in range(0, len(group), TARGET_COUNT_MAX):
                 some = tuple(held.delta.id for held in group[first : first + TARGET_COUNT_MAX])
                 body = ForgetBody(clocks.entropy(SALT_BYTES), some, reason[:NAME_TEXT_BYTES_MAX])
                 answer = await self._author(agent, namespace, (Draft(Kind.FORGET, body),))
-                written += [_written(delta) for delta in answer.deltas]
+                made += [written(delta) for delta in answer.deltas]
         return {
             "dry_run": dry_run,
             "targets": [views.log_view(self.node.peer.core, held) for held in targets],
-            "forgets": written,
+            "forgets": made,
         }
 
     def _require_forgettable(self, author: Inception, held: Held) -> None:
@@ -191,11 +177,11 @@ class Api:
                 hint="let it reach a node that holds your organisation's issuer key: `hive up`",
             )
         for draft in drafts:
-            _require_sayable(draft)
+            require_sayable(draft)
         answer = await self.node.driver.ask(Author(self._agent(agent), namespace, drafts))
         if isinstance(answer, Authored):
             return answer
-        raise _refused(answer)
+        raise refused(answer)
 
     # Reading.
 
@@ -213,7 +199,7 @@ class Api:
         command = Recall(self._agent(agent), text, prefix, count, exact)
         answer = await self.node.driver.ask(command)
         if not isinstance(answer, Recalled):
-            raise _refused(answer)
+            raise refused(answer)
         core = self.node.peer.core
         return {
             "hits": [views.hit_view(core, hit.held, hit.score) for hit in answer.hits],
@@ -322,22 +308,30 @@ class Api:
 
     async def agents(self) -> View:
         """The agents whose keys this node holds."""
-        return {"agents": governance.agents(self.node)}
+        return {"agents": agents.agents(self.node)}
 
     async def agent_issue(
-        self, name: str, capabilities: Sequence[Mapping[str, Any]] = (), hours: int = 24
+        self,
+        name: str,
+        capabilities: Sequence[Mapping[str, Any]] = (),
+        hours: int = 24,
+        ssh_keys: Sequence[str] = (),
     ) -> View:
-        """A new agent with a key in this node's keyring and narrowed capabilities."""
-        return await governance.issue_agent(self.node, name, capabilities, hours)
+        """A new agent with narrowed capabilities; its key in the keyring, or in an ssh-agent."""
+        return await agents.issue_agent(self.node, name, capabilities, hours, ssh_keys)
+
+    async def agent_session(self, name: str) -> View:
+        """A new software key of an hour that stands in for an agent's own."""
+        return await agents.open_session(self.node, name)
 
     async def agent_renew(self, name: str) -> View:
         """An agent's record with new dates, before it ends by itself."""
-        return await governance.renew_agent(self.node, name)
+        return await agents.renew_agent(self.node, name)
 
     async def agent_join(self, invite: str) -> View:
         """An agent of this node, enrolled through an invite of a node that can issue."""
         made = await newcomers.join_agent(self.node, invite)
-        listed = governance.agents(self.node)
+        listed = agents.agents(self.node)
         return next(each for each in listed if each["inception"] == made.inception.hex())
 
     async def org_records(self) -> View:
@@ -361,9 +355,9 @@ class Api:
         await self.node.renew_what_is_due()
         return {"outcomes": list(outcomes), "new": fresh}
 
-    async def rotate(self, name: str) -> View:
+    async def rotate(self, name: str, ssh_key: str = "") -> View:
         """A new generation of the node's or an agent's key; the old one is sealed."""
-        return await governance.rotate(self.node, name)
+        return await governance.rotate(self.node, name, ssh_key)
 
     async def revoke(self, name: str, reason: str = "compromised") -> View:
         """Ends an identity for ever; what it signed so far stays good."""
@@ -419,50 +413,3 @@ class Api:
         held = self.node.store.delta(DeltaId(matching[0]))
         assert held is not None
         return held
-
-
-def _memory(
-    text: str, source: str, tags: Sequence[str], valid_from_ms: int, valid_until_ms: int
-) -> MemoryBody:
-    """A memory's body; raises before anything is written."""
-    text = unicodedata.normalize("NFC", text)
-    size = len(text.encode("utf-8", "replace"))
-    if not text.strip():
-        raise ConfigError("the text is empty", hint="say what is to be remembered")
-    if size > TEXT_BYTES_MAX:
-        raise DeltaTooLarge(
-            f"the text has {size} bytes; {TEXT_BYTES_MAX} is the most",
-            hint="split it, e.g. with `hive import FILE`",
-        )
-    if len(source.encode()) > NAME_TEXT_BYTES_MAX or len(tags) > TAG_COUNT_MAX:
-        raise DeltaTooLarge("the source or the tags are too long", hint="shorten them")
-    normal = tuple(unicodedata.normalize("NFC", tag) for tag in tags)
-    salt = clocks.entropy(SALT_BYTES)
-    source = unicodedata.normalize("NFC", source)
-    return MemoryBody(salt, text, source, normal, valid_from_ms, valid_until_ms)
-
-
-def _require_sayable(draft: Draft) -> None:
-    """Raises `ConfigError` where the format has no room for a draft."""
-    if len(draft.parents) > PARENT_COUNT_MAX:
-        raise ConfigError("too many parents", hint=f"at most {PARENT_COUNT_MAX}")
-    try:
-        draft.body.to_body()
-    except MalformedFrame as error:
-        raise ConfigError(f"this cannot be written: {error}", hint="shorten what is long") from None
-
-
-def _written(delta: Delta) -> View:
-    return {
-        "id": delta.id.hex(),
-        "namespace": delta.header.namespace,
-        "sequence": delta.header.sequence,
-        "hlc_ms": delta.header.hlc >> 16,
-    }
-
-
-def _refused(answer: Answer) -> Refused:
-    refusal = answer.refusal if isinstance(answer, Declined) else None
-    assert isinstance(refusal, Refusal)
-    reason = refusal.reason
-    return Refused(reason.code, reason.step, detail=refusal.detail, hint=reason.remedy)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from hive.custody import outside
 from hive.errors import ConfigError
 from hive.memory.namespaces import GRAMMAR_HINT, is_namespace
 from hive.transport.addresses import parse_address
@@ -105,6 +106,11 @@ def load(
     values |= _from_environment(os.environ if environment is None else environment)
     values |= {name: value for name, value in (flags or {}).items() if value is not None}
     return NodeConfig(**values)
+
+
+def ssh_agent() -> Path:
+    """Where the ssh-agent of this process's environment listens; raises `CustodyUnavailable`."""
+    return outside.from_environment(os.environ)
 
 
 def _from_file(path: Path) -> dict[str, Any]:

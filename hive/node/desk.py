@@ -16,6 +16,7 @@ from hive.errors import HiveError, MalformedFrame, NotPermitted, StateError
 from hive.node import clocks
 from hive.node.home import software_key
 from hive.node.paperwork import (
+    FIND_AGENT,
     REBIRTH,
     RENEW_AGENT,
     RENEW_NODE,
@@ -25,6 +26,7 @@ from hive.node.paperwork import (
     RenewalReply,
 )
 from hive.node.signers import Signers
+from hive.protocol.core import OwnNode
 from hive.protocol.ports import PutMeta, StoreReader
 from hive.trust.capability import Capability
 from hive.trust.envelope import Signed
@@ -47,6 +49,7 @@ from hive.trust.issuing import (
     renew_node,
 )
 from hive.trust.keys import PublicKey, is_sound, verify
+from hive.trust.links import issuable_of
 from hive.trust.records import AgentRecord, IssuerRecord, NodeRecord
 from hive.trust.sealing import NONCE_BYTES
 from hive.trust.state import TrustState
@@ -66,8 +69,11 @@ _LEDGER: Final = Array(Octets(1, 65_536), 4_096)
 class Desk:
     """Issues for one organisation; `is_open` where this node may."""
 
-    def __init__(self, trust: TrustState, signers: Signers, reader: StoreReader) -> None:
+    def __init__(
+        self, trust: TrustState, own: OwnNode, signers: Signers, reader: StoreReader
+    ) -> None:
         self._trust = trust
+        self._own = own
         self._signers = signers
         self._ledger = InviteLedger()
         kept = reader.meta(LEDGER_META)
@@ -110,6 +116,41 @@ class Desk:
                 hint="ask on the node where your organisation's issuer key lives",
             )
         return found
+
+    def deputy(self) -> tuple[Signed[NodeRecord], HeldKey] | None:
+        """This node's own record, where it holds `issue_agent` and lives."""
+        now_ms, record = clocks.read().wall_us // 1_000, self._own.record
+        signed, chain = self._trust.signed(record), self._trust.chain_of(record)
+        named = self._signers.find(self._own.key.digest)
+        if signed is None or chain is None or named is None:
+            return None
+        if not isinstance(signed.record, NodeRecord) or not issuable_of(signed.record):
+            return None
+        if not isinstance(named.signer, HeldKey) or not chain.is_valid_at(now_ms):
+            return None
+        if self._trust.is_revoked(chain):
+            return None
+        typed = Signed(signed.record, signed.body, signed.signatures, signed.id)
+        return typed, named.signer
+
+    def agent_parent(self) -> tuple[Signed[IssuerRecord] | Signed[NodeRecord], HeldKey] | None:
+        """Who signs agents here: the issuer, else this node as its deputy."""
+        return self.issuer() or self.deputy()
+
+    def require_agent_parent(self) -> tuple[Signed[IssuerRecord] | Signed[NodeRecord], HeldKey]:
+        """The same; raises `NotPermitted` where this node may issue no agent."""
+        found = self.agent_parent()
+        if found is None:
+            raise NotPermitted(
+                "this node holds no valid issuer key, and no `issue_agent` of its own",
+                hint="ask on the node where your organisation's issuer key lives, or be invited "
+                "there with `hive invite NODE --allow NAMESPACE=issue_agent,…`",
+            )
+        return found
+
+    def may_renew(self, kind: str) -> bool:
+        """Whether this desk may answer a letter of its own node."""
+        return self.is_open or (kind == RENEW_AGENT and self.deputy() is not None)
 
     def path_to(self, record: RecordId) -> tuple[bytes, ...]:
         """The envelopes from R(0) to an admitted record."""
@@ -291,9 +332,9 @@ class Desk:
         hours: int = 24,
     ) -> Signed[AgentRecord]:
         """A new agent with narrowed capabilities; the record is still to be admitted."""
-        issuer, held = self._require_issuer()
+        parent, held = self.require_agent_parent()
         return issue_agent(
-            issuer,
+            parent,
             held,
             name=name,
             key=key,
@@ -319,12 +360,14 @@ class Desk:
             return RenewalReply((), b"", str(error)[:200]), b""
 
     def _renew(self, letter: RenewalLetter) -> tuple[RenewalReply, bytes]:
-        issuer, held = self._require_issuer()
+        if letter.kind == FIND_AGENT:
+            return self._found(letter), b""
+        parent, held = self._parent_for(letter.kind)
         old = self._trust.signed(RecordId(letter.record_id))
         chain = self._trust.chain_of(RecordId(letter.record_id))
         if old is None or chain is None:
             raise StateError("the record is not known here")
-        if chain.org != issuer.record.org or self._trust.is_revoked(chain):
+        if chain.org != parent.record.org or self._trust.is_revoked(chain):
             raise NotPermitted("the record is another organisation's, or was revoked")
         if not verify(chain.key, "renewal", letter.subject(), letter.signature):
             raise NotPermitted("the request is not signed by the record's key")
@@ -333,27 +376,43 @@ class Desk:
         newest = self._of_key(letter.key if letter.kind == REBIRTH else chain.key, chain.org)
         if newest is not None and newest != old.id:
             return RenewalReply(self.path_to(newest), self.leaf_for(newest), ""), b""
-        made = self._renewed(letter, issuer, held, old)
+        made = self._renewed(letter, parent, held, old)
         leaf = b""
-        if isinstance(made.record, NodeRecord):
-            leaf = issue_leaf(made.record, issuer.record, software_key(held))
-        records = (*self.path_to(issuer.id), made.to_bytes())
+        if isinstance(made.record, NodeRecord) and isinstance(parent.record, IssuerRecord):
+            leaf = issue_leaf(made.record, parent.record, software_key(held))
+        records = (*self.path_to(parent.id), made.to_bytes())
         return RenewalReply(records, leaf, ""), made.to_bytes()
+
+    def _parent_for(self, kind: str) -> tuple[Signed[IssuerRecord] | Signed[NodeRecord], HeldKey]:
+        return self.require_agent_parent() if kind == RENEW_AGENT else self._require_issuer()
+
+    def _found(self, letter: RenewalLetter) -> RenewalReply:
+        """The newest record of an agent, for who shows that it holds its key."""
+        if not is_sound(letter.key):
+            raise NotPermitted("the key is no sound key")
+        if not verify(letter.key, "renewal", letter.subject(), letter.signature):
+            raise NotPermitted("the request is not signed by the key")
+        found = self._of_key(letter.key, self._own.org)
+        signed = self._trust.signed(found) if found else None
+        if found is None or signed is None or not isinstance(signed.record, AgentRecord):
+            raise StateError("no agent of this organisation has this key")
+        return RenewalReply(self.path_to(found), b"", "")
 
     def _renewed(
         self,
         letter: RenewalLetter,
-        issuer: Signed[IssuerRecord],
+        parent: Signed[IssuerRecord] | Signed[NodeRecord],
         held: HeldKey,
         old: Signed,  # type: ignore[type-arg]
     ) -> Signed[NodeRecord] | Signed[AgentRecord]:
         now_ms = clocks.read().wall_us // 1_000
         record = old.record
+        if letter.kind == RENEW_AGENT and isinstance(record, AgentRecord):
+            return renew_agent(parent, held, old, not_before_ms=now_ms)
+        issuer, held = self._require_issuer()
         if letter.kind == RENEW_NODE and isinstance(record, NodeRecord):
             key = letter.datagram_key
             return renew_node(issuer, held, old, datagram_key=key, not_before_ms=now_ms)
-        if letter.kind == RENEW_AGENT and isinstance(record, AgentRecord):
-            return renew_agent(issuer, held, old, not_before_ms=now_ms)
         if letter.kind == REBIRTH and isinstance(record, NodeRecord):
             return issue_node(
                 issuer,

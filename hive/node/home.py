@@ -31,6 +31,7 @@ from hive.wire.ids import digest
 
 ROOT, ORG, ISSUER, NODE, DATAGRAM = "root", "org", "issuer", "node", "datagram"
 AGENT_PREFIX: Final = "agent-"
+SESSION_PREFIX: Final = "session-"
 COMMONS: Final = "commons"
 PLACE_META: Final = "place"
 _SOCKET_PATH_MAX: Final = 100

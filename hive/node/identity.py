@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 from hive.custody.file import FileKeyring
-from hive.custody.signer import HeldKey
+from hive.custody.signer import HeldKey, Signer
 from hive.errors import StateError
 from hive.node import clocks
 from hive.node.home import (
-    AGENT_PREFIX,
     DATAGRAM,
     NODE,
     PLACE_META,
@@ -25,6 +24,7 @@ from hive.node.home import (
     software_key,
 )
 from hive.node.paperwork import (
+    FIND_AGENT,
     REBIRTH,
     RENEW_AGENT,
     RENEW_NODE,
@@ -154,11 +154,16 @@ def datagram_renewed(keyring: FileKeyring, record: NodeRecord) -> None:
     keyring.promote(DATAGRAM)
 
 
-def agent_renewal(keyring: FileKeyring, name: str, record: RecordId) -> RenewalLetter:
-    """Asks for an agent's record with new dates."""
-    held = keyring.signer(AGENT_PREFIX + name)
+def agent_renewal(signer: Signer, record: RecordId) -> RenewalLetter:
+    """Asks for an agent's record with new dates; a key held outside is asked in this thread."""
     zero = Digest(bytes(32))
-    return _letter(RENEW_AGENT, held, record, bytes(32), held.public, zero)
+    return _letter(RENEW_AGENT, signer, record, bytes(32), signer.public, zero)
+
+
+def agent_search(signer: Signer) -> RenewalLetter:
+    """Asks for the newest record of an agent whose key was brought here."""
+    zero = Digest(bytes(32))
+    return _letter(FIND_AGENT, signer, RecordId(zero), bytes(32), signer.public, zero)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +199,7 @@ def rebirth(keyring: FileKeyring, record: RecordId, fresh: FreshKeys) -> Renewal
 
 def _letter(
     kind: str,
-    held: HeldKey,
+    held: Signer,
     record: RecordId,
     datagram: bytes,
     key: PublicKey,

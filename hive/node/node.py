@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from hive.custody.file import FileKeyring
-from hive.custody.keyfile import write_private
+from hive.custody.outside import OutsideKeys
 from hive.custody.passphrase import Passphrase
-from hive.errors import ConfigError, HiveError, MalformedFrame, StoreError
+from hive.errors import ConfigError, HiveError, MalformedFrame
 from hive.law.durability import LocalDurability
 from hive.law.epochs import OneEpoch
 from hive.law.rules import CapabilityRules
 from hive.node import clocks
 from hive.node.book import Book
-from hive.node.config import NodeConfig
+from hive.node.config import NodeConfig, ssh_agent
 from hive.node.datagrams import Datagrams
 from hive.node.desk import Desk
 from hive.node.driver import Driver
@@ -36,6 +36,8 @@ from hive.node.identity import (
     next_boot,
     peer_record,
 )
+from hive.node.kin import Kin
+from hive.node.leaf import Leaf
 from hive.node.links import Links, free_port_like
 from hive.node.logs import Log
 from hive.node.metrics import Metrics
@@ -43,6 +45,7 @@ from hive.node.paperwork import EnrolmentLetter, RenewalLetter, RenewalReply
 from hive.node.presets import datagram_config, peer_config, stream_config
 from hive.node.projector import Projector
 from hive.node.rebirth import await_rebirth, be_reborn
+from hive.node.sessions import Sessions
 from hive.node.signers import Signers
 from hive.node.upkeep import CHECK_INTERVAL_S, Upkeep, records_of
 from hive.node.whereabouts import WATCH_INTERVAL_S, Whereabouts
@@ -51,7 +54,6 @@ from hive.protocol.core import OwnNode
 from hive.protocol.discovery.contact import Address
 from hive.protocol.peer import Peer
 from hive.protocol.peer_config import PeerPorts
-from hive.protocol.ports import PutMeta, Write
 from hive.store.lmdb_store import LmdbStore
 from hive.transport.addresses import format_address, parse_address
 from hive.transport.contexts import TlsContexts
@@ -62,9 +64,9 @@ from hive.transport.interfaces import Interfaces
 from hive.transport.streams import TlsStreams
 from hive.transport.udp import UdpCarrier
 from hive.trust.envelope import parse_untrusted
-from hive.trust.records import IssuerRecord, NodeRecord
-from hive.trust.tls import leaf_pem, verify_leaf
-from hive.wire.ids import DIGEST_BYTES, FederationId, RecordId
+from hive.trust.records import NodeRecord
+from hive.trust.tls import leaf_pem
+from hive.wire.ids import DIGEST_BYTES, FederationId
 from hive.wire.randomness import Stream
 from hive.wire.schema import label_of_untrusted
 
@@ -73,7 +75,6 @@ if TYPE_CHECKING:
 
 SEED_BYTES: Final = 32
 GOODBYE_S: Final = 1.5
-KIN_META: Final = "kin"
 SWITCH_INTERVAL_S: Final = 0.0005
 """How long a busy thread keeps the interpreter; the default of 5 ms starves the disk writer."""
 EMBEDDED_ADDRESS: Final = Address("127.0.0.1", 1, 1)
@@ -96,7 +97,7 @@ class Node:
         self.store = store
         self.log = log
         self.metrics = Metrics()
-        self.signers = Signers(keyring)
+        self.signers = Signers(keyring, OutsideKeys(home.keys, ssh_agent))
         boot, kept = next_boot(store)
         store.apply([kept])
         identity = find(home, store, keyring, boot)
@@ -104,8 +105,12 @@ class Node:
         self.is_copy = identity.is_copy
         self.peer = self._make_peer(identity.own)
         self.peer.recover(clocks.read())
-        self.desk = Desk(self.peer.core.trust, self.signers, store)
-        self.upkeep = Upkeep(self.peer.core, self.desk, self.signers, keyring)
+        core = self.peer.core
+        self.desk = Desk(core.trust, core.own, self.signers, store)
+        self.upkeep = Upkeep(core, self.signers, keyring)
+        self.sessions = Sessions(core, self.peer.recordkeeping, self.signers, keyring, log)
+        self.leaf = Leaf(home.leaf, core, self.desk, log)
+        self.kin = Kin(self.peer, store, settings.bootstrap)
         self.projector = Projector(store, self._open_projection, self._projection_failed)
         self.driver = Driver(
             self.peer, store, self.signers, self.projector, metrics=self.metrics, log=log
@@ -168,13 +173,25 @@ class Node:
             await self.admit(issued)
         if self.is_copy:
             return
+        if not self.signers.is_current:
+            self.signers.refresh()
         is_online = self.address is not None
-        letters = self.upkeep.due_letters(is_leaf_missing=is_online and not self._leaf())
-        for letter in letters:
-            if self.desk.is_open:
-                await self.take_renewal(self.desk.renew(letter)[0])
-            elif is_online:
-                await self._ask_kin(letter)
+        for letter in await self.upkeep.searches() if is_online else ():
+            await self._ask_kin(letter)
+        for letter in await self.upkeep.due_letters(
+            is_leaf_missing=is_online and not self.leaf.kept_or_made()
+        ):
+            await self._renew(letter, is_online=is_online)
+        await self.admit_some(await self.sessions.renewed(self.upkeep.agents()))
+
+    async def _renew(self, letter: RenewalLetter, *, is_online: bool) -> None:
+        if self.desk.may_renew(letter.kind):
+            reply, _ = self.desk.renew(letter)
+            if not reply.refusal or not is_online:
+                await self.take_renewal(reply)
+                return
+        if is_online:
+            await self._ask_kin(letter)
 
     async def _ask_kin(self, letter: RenewalLetter) -> None:
         reply, heard = await ask_for_renewal(self.kin_addresses(), letter)
@@ -185,19 +202,12 @@ class Node:
 
     def kin_addresses(self) -> list[str]:
         """Where nodes of this organisation answer streams; where they were last, and bootstrap."""
-        kept = self.store.meta(KIN_META) or b""
-        remembered = kept.decode("utf-8", "replace").splitlines()
-        found = dict.fromkeys((*self._kin(), *remembered, *self.settings.bootstrap))
-        own = format_address(self.tls_address) if self.tls_address else ""
-        return [address for address in found if address != own]
+        return self.kin.addresses(self.tls_address)
 
-    def _kin(self) -> list[str]:
-        own = self.peer.core.own
-        return [
-            format_address((each.endpoint.host, each.record.addresses[0].tls_port))
-            for _, each in self.peer.introductions.known.items()
-            if each.record is not None and each.chain.org == own.org
-        ]
+    async def admit_some(self, envelopes: Sequence[bytes]) -> None:
+        """The same as `admit`, which asks the peer for nothing where there is nothing."""
+        if envelopes:
+            await self.admit(envelopes)
 
     async def admit(self, envelopes: Sequence[bytes]) -> tuple[str, ...]:
         """Takes records through the peer's door; one outcome each."""
@@ -216,46 +226,18 @@ class Node:
         assert isinstance(signed.record, NodeRecord)
         datagram_renewed(self.keyring, signed.record)
         self.signers.refresh()
-        if self.is_own_leaf(reply.leaf):
-            write_private(self.home.leaf, reply.leaf)
+        self.leaf.take(reply.leaf)
         self.present_identity()
-
-    def is_own_leaf(self, untrusted_der: bytes) -> bool:
-        """Whether a TLS leaf is the one of this node's newest record, by its issuer."""
-        signed = self.peer.core.trust.signed(self.peer.core.own.record)
-        if signed is None or not isinstance(signed.record, NodeRecord):
-            return False
-        issuer = self.peer.core.trust.signed(RecordId(signed.record.issuer_record))
-        if issuer is None or not isinstance(issuer.record, IssuerRecord):
-            return False
-        return verify_leaf(untrusted_der, signed.record, issuer.record.key)
 
     def present_identity(self) -> None:
         """Shows the newest record, leaf and issuers from the next contact on."""
         self.contexts.trust(Book(self.peer.core.trust).issuer_anchors())
         self.streams.trust_changed()
-        leaf = self._leaf()
+        leaf = self.leaf.kept_or_made()
         if leaf:
             self.contexts.present(leaf_pem(leaf, software_key(self.keyring.signer(NODE))))
         if self.driver.datagrams is not None:
             self.driver.datagrams.feed(IdentityRenewed(self._own_identity()))
-
-    def _leaf(self) -> bytes:
-        """The kept leaf where it is the newest record's; an issuer makes its own."""
-        path = self.home.leaf
-        try:
-            der = path.read_bytes() if path.exists() else b""
-            if self.is_own_leaf(der):
-                return der
-            if der:
-                self.log.write("warning", "leaf_unusable", reason=f"{path} is not our record's")
-            made = self.desk.leaf_for(self.peer.core.own.record)
-            if made:
-                write_private(path, made)
-        except (OSError, StoreError) as error:
-            self.log.write("error", "leaf_not_kept", reason=str(error))
-            made = self.desk.leaf_for(self.peer.core.own.record)
-        return made
 
     def _own_identity(self) -> OwnIdentity:
         own = self.peer.core.own
@@ -316,35 +298,15 @@ class Node:
 
     async def _bootstrap(self) -> None:
         known = [parse_address(text) for text in self.settings.bootstrap]
-        known += self._remembered()
+        known += self.kin.remembered_peers()
         if known:
             await self.driver.ask(Join(tuple(dict.fromkeys(known))))
-
-    def _remembered(self) -> list[tuple[str, int]]:
-        """Addresses of peers that this node knew before it stopped."""
-        kept = self.store.meta("peers")
-        text = kept.decode("utf-8", "replace") if kept else ""
-        return [parse_address(line) for line in text.splitlines() if line]
-
-    def remember_peers(self) -> list[Write]:
-        """The addresses of complete contacts and of our own organisation, for the next start."""
-        known = self.peer.introductions.known.items()
-        lines = [
-            format_address((each.endpoint.host, each.endpoint.port))
-            for _, each in known
-            if each.record is not None
-        ]
-        kin = dict.fromkeys((*self._kin(), *self.kin_addresses()))
-        return [
-            PutMeta("peers", "\n".join(lines[:64]).encode()),
-            PutMeta(KIN_META, "\n".join(list(kin)[:64]).encode()),
-        ]
 
     async def _keep_up(self) -> None:
         while True:
             try:
                 await self.renew_what_is_due()
-                self.store.submit(self.remember_peers(), lambda error: None)
+                self.store.submit(self.kin.remembered(self.tls_address), lambda error: None)
                 if self.driver.links is not None:
                     self.driver.links.close_ended(self.still_counts)
             except HiveError as error:
@@ -457,7 +419,7 @@ async def _driven(node: Node) -> AsyncIterator[Node]:
 
 async def _say_goodbye(node: Node, is_online: bool) -> None:
     if is_online and not node.is_copy:
-        node.store.submit(node.remember_peers(), lambda error: None)
+        node.store.submit(node.kin.remembered(node.tls_address), lambda error: None)
     if is_online and len(node.peer.introductions.known):
         with trio.move_on_after(GOODBYE_S):
             await node.driver.ask(Leave())

@@ -20,6 +20,7 @@ from hive.wire.schema import Record, record
 ANSWER_BYTES_MAX: Final = 256 * 1024
 LEAF_BYTES_MAX: Final = 8_192
 RENEW_NODE, RENEW_AGENT, REBIRTH = "renew-node", "renew-agent", "rebirth"
+FIND_AGENT: Final = "find-agent"
 
 _Id = Annotated[bytes, Octets(DIGEST_BYTES, DIGEST_BYTES)]
 
@@ -47,7 +48,8 @@ class RenewalLetter(Record):
     """Asks the issuer to re-sign a record that will end.
 
     `kind` is "renew-node" (with a new datagram key), "renew-agent", or "rebirth" (a copied or
-    restored node asks for a new identity under `key`). Signed by the record's present key.
+    restored node asks for a new identity under `key`); "find-agent" asks, by a key alone, for the
+    newest record of it. Signed by the record's present key.
     """
 
     kind: Annotated[str, Text(16)]

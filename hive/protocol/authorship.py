@@ -70,11 +70,12 @@ class Authorship:
         config: AuthorshipConfig,
         intake: Intake,
         agents: dict[Inception, RecordId],
+        sessions: dict[Inception, RecordId],
     ) -> None:
         self._core = core
         self._config = config
         self._intake = intake
-        self._agents = agents
+        self._leaves = (sessions, agents)
         self._jobs: dict[tuple[Inception, str], _Job] = {}
         self._signing: dict[Token, _Job] = {}
         self._flying: dict[Token, _Job] = {}
@@ -99,8 +100,13 @@ class Authorship:
         return self._fly(job, now)
 
     def _leaf(self, agent: Inception, now: Now) -> Chain | None:
-        record = self._agents.get(agent)
-        return self._core.live_chain(record, now) if record else None
+        """A session of the agent where one lives, else its own record."""
+        for leaves in self._leaves:
+            record = leaves.get(agent)
+            chain = self._core.live_chain(record, now) if record else None
+            if chain is not None:
+                return chain
+        return None
 
     def _fly(self, job: _Job, now: Now) -> Effects:
         """Starts the next flight of a chain, where none is under way."""

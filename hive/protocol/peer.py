@@ -164,8 +164,8 @@ class Peer:
         self.intake = Intake(Ingress(self.view, steps), config.waiting, self.core.tokens.fresh)
         self.recordkeeping = Recordkeeping(self.core, config.recordkeeping, self._refused_record)
         self.statements = Statements(self.core)
-        agents = self.recordkeeping.agents
-        self.authorship = Authorship(self.core, config.authorship, self.intake, agents)
+        agents, sessions = self.recordkeeping.agents, self.recordkeeping.sessions
+        self.authorship = Authorship(self.core, config.authorship, self.intake, agents, sessions)
         self.recollection = Recollection(self.core, agents)
         self.neighbours = Neighbours(self.core, config, own_record, seed)
         self.replication = Replication(self.core, config, seed)

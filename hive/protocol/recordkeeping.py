@@ -44,6 +44,7 @@ from hive.trust.records import (
     OrgRecord,
     RevocationRecord,
     RootRecord,
+    SessionRecord,
 )
 from hive.trust.verdicts import Admitted, Sealed, TrustRefusal, Unknown
 from hive.wire.clock import MILLISECOND_US, Now
@@ -102,6 +103,7 @@ class Recordkeeping:
         self._orphans: BoundedMap[RecordId, _Orphan] = BoundedMap(config.orphan_count_max)
         self._orphan_bytes = 0
         self.agents: dict[Inception, RecordId] = {}
+        self.sessions: dict[Inception, RecordId] = {}
 
     def recover(self, now: Now) -> None:
         """Rebuilds the trust state from what the store kept; every record is verified again."""
@@ -198,6 +200,10 @@ class Recordkeeping:
         record = signed.record
         if isinstance(record, AgentRecord) and self._core.custody.holds(record.key.digest):
             self.agents[Inception(record.inception)] = self._newest(record, signed.id)
+        if isinstance(record, SessionRecord) and self._core.custody.holds(record.key.digest):
+            chain = self._core.trust.chain_of(signed.id)
+            if chain is not None:
+                self.sessions[chain.identity] = signed.id
         if isinstance(record, NodeRecord) and record.inception == self._core.own.inception:
             self._core.own.record = self._newest_own(record, signed.id)
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
 from custody_rings import RING_KINDS, make_ring
+from ssh_agents import ssh_agent
 
 from hive.custody.agent import AgentSigner, list_keys
 from hive.custody.memory import MemoryKeyring
@@ -26,28 +18,12 @@ from hive.wire.ids import digest
 
 SEED, NEXT, LATER = b"1" * 32, b"2" * 32, b"3" * 32
 SUBJECT = digest("test", b"subject")
-SSH_AGENT = shutil.which("ssh-agent")
 
 
 @pytest.fixture(scope="module")
 def agent_socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    if SSH_AGENT is None:
-        pytest.skip("ssh-agent is not installed (Debian: openssh-client)")
-    directory = tmp_path_factory.mktemp("agent", numbered=True)
-    path = directory / "socket"
-    process = subprocess.Popen([SSH_AGENT, "-D", "-a", str(path)], stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    process.stdout.readline()
-    key_file = directory / "key"
-    private = Ed25519PrivateKey.from_private_bytes(SEED)
-    key_file.touch(mode=0o600)
-    key_file.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-    added = ["ssh-add", "-q", str(key_file)]
-    subprocess.run(added, env={"SSH_AUTH_SOCK": str(path), "PATH": "/usr/bin:/bin"}, check=True)
-    yield path
-    process.send_signal(signal.SIGTERM)
-    process.wait(10)
-    process.stdout.close()
+    with ssh_agent(tmp_path_factory.mktemp("agent", numbered=True), {"key": SEED}) as path:
+        yield path
 
 
 @pytest.fixture(params=[*RING_KINDS, "ssh-agent"])
