@@ -23,7 +23,7 @@ from node_world import Skew
 
 from hive.custody.passphrase import VARIABLE, Passphrase, from_environment
 from hive.errors import HiveError
-from hive.node import clocks, control, node
+from hive.node import clocks, control, node, projector
 from hive.node.enrolment import join
 from hive.node.home import Home
 
@@ -70,6 +70,8 @@ def be_a_node(wanted: dict[str, Any]) -> None:
         join(Path(wanted["home"]), **wanted["join"])
         say("ready", os.getpid())
         return
+    if "save_after_rows" in wanted:
+        projector.SAVE_AFTER_ROWS = wanted["save_after_rows"]  # type: ignore[misc]
     home = Home(Path(wanted["home"]))
 
     def ready(started: node.Node) -> None:

@@ -158,7 +158,7 @@ def test_an_overheard_renewal_letter_said_again_earns_nothing_new(
             own, agent = node.peer.core.own.record, node.upkeep.agents()["me"].id
             letters = {
                 "node": lambda: node_renewal(node.keyring, own),
-                "agent": lambda: agent_renewal(node.keyring, "me", agent),
+                "agent": lambda: agent_renewal(node.keyring.signer("agent-me"), agent),
                 "rebirth": lambda: rebirth(node.keyring, own, FreshKeys.draw()),
             }
             letter = letters[kind]()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import resource
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from node_processes import FailedToStart, Process
@@ -52,7 +56,42 @@ def test_a_full_store_refuses_reads_forgets_and_takes_writes_with_a_higher_cap(h
         assert hive.remember("room again")["id"]
 
 
-def test_a_full_disk_refuses_writes_and_a_restart_with_space_goes_on(
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 12 MiB; skips where this user may not mount one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    words = ["-t", "tmpfs", "-o", "size=12m,mode=700", "hive-test", str(folder)]
+    mount, umount = shutil.which("mount"), shutil.which("umount")
+    if mount is None or umount is None or subprocess.run([mount, *words], check=False).returncode:
+        pytest.skip("mounting a file system needs root")
+    yield folder
+    subprocess.run([umount, "-l", str(folder)], check=True)
+
+
+def goes_on(client: Client, kept: list[str]) -> None:
+    """The very process that was refused writes again, lost nothing and finds what is new."""
+    told = eventually(lambda: accepted(client, "room again"), "it writes by itself")
+    assert told["sequence"] >= len(kept) + 1
+    assert all(client.call("show", id=each)["state"] == "live" for each in kept)
+    eventually(lambda: found(client, "room again", told["id"]), "recall follows")
+
+
+def accepted(client: Client, text: str) -> dict[str, Any] | None:
+    try:
+        return client.remember(text)
+    except Refused:
+        return None
+
+
+def found(client: Client, text: str, id: str) -> bool:
+    try:
+        return id in [hit["id"] for hit in client.recall(text)["hits"]]
+    except HiveError:
+        return False
+
+
+def test_a_disk_full_by_quota_refuses_writes_and_the_running_node_goes_on_with_space(
     home: Home, start: Start
 ) -> None:
     process = start(home, file_bytes_max=4 << 20)
@@ -63,13 +102,49 @@ def test_a_full_disk_refuses_writes_and_a_restart_with_space_goes_on(
         assert error.hint
         assert all(client.call("show", id=each)["state"] == "live" for each in kept)
         assert client.status()["store"]["last_row"] == len(kept)
-    process.kill()
+        no_limit = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, no_limit)
+        goes_on(client, kept)
+    assert process.stop() == 0
     assert "Traceback" not in process.stderr
+
+
+def test_a_full_file_system_refuses_writes_and_the_running_node_goes_on_with_space(
+    small_disk: Path, start: Start
+) -> None:
+    initialise(small_disk / "home", listen="127.0.0.1:0")
+    home, ballast = Home(small_disk / "home"), small_disk / "ballast"
+    ballast.write_bytes(bytes(6 << 20))
     process = start(home)
     with process.client() as client:
-        assert client.remember("room again")["sequence"] >= len(kept) + 1
+        client.recall("the index is open before the disk is full")
+        kept, error = fill(client)
+        assert isinstance(error, Refused)
+        assert error.reason in ("store_full", "store_failed")
         assert all(client.call("show", id=each)["state"] == "live" for each in kept)
-        eventually(lambda: client.recall("room again")["hits"], "recall works")
+        ballast.unlink()
+        goes_on(client, kept)
+    assert process.stop() == 0
+    assert "Traceback" not in process.stderr
+    with connect(home.path) as client:
+        assert all(client.call("show", id=each)["state"] == "live" for each in kept)
+
+
+def test_a_full_map_takes_writes_again_when_something_was_forgotten(
+    home: Home, start: Start
+) -> None:
+    write(home.config_file, home.settings(map_mib_max=8))
+    process = start(home)
+    with process.client() as client:
+        kept, error = fill(client)
+        assert isinstance(error, Refused)
+        assert error.reason == "store_full"
+        client.forget(kept[: len(kept) // 2])
+        told = eventually(lambda: accepted(client, "room again"), "it writes by itself")
+        assert client.call("show", id=told["id"])["state"] == "live"
+        assert all(
+            client.call("show", id=each)["state"] == "live" for each in kept[len(kept) // 2 :]
+        )
 
 
 def test_a_store_that_cannot_be_made_is_said_with_a_hint(home: Home) -> None:

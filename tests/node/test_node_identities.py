@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trio
+from node_processes import Process
 from node_world import (
     HOUR_MS,
     Living,
     Realm,
     Skew,
     address,
+    eventually,
     federation,
     found,
     living,
@@ -27,6 +30,7 @@ from hive.node.enrolment import join
 from hive.node.home import Home, initialise
 
 REVOCATION_S = 60
+SECRET = b"the backup's own passphrase"
 
 
 async def remember(node: Living, text: str) -> str:
@@ -208,9 +212,9 @@ async def _as_me(node: Living) -> Living:
 
 
 def _take_agent(original: Home, other: Home) -> None:
-    source, target = original.open_keyring(None), other.open_keyring(None)
-    held, following = source.signer("agent-me"), source.next_signer("agent-me")
-    target.create("agent-me", held.key.seed, following.key.seed)
+    file = other.path.with_name("agent.keys")
+    original.open_keyring(None).backup(file, SECRET, only=["agent-me"])
+    other.open_keyring(None).recover(file, SECRET)
 
 
 def test_a_revoked_agents_writes_are_refused_on_its_own_node_at_once(tmp_path: Path) -> None:
@@ -226,19 +230,17 @@ def test_a_revoked_agents_writes_are_refused_on_its_own_node_at_once(tmp_path: P
         assert hive.remember("the other agent goes on")["sequence"] == 1
 
 
-def test_a_clock_ten_minutes_ahead_refuses_own_writes_and_others_refuse_its_future(
-    tmp_path: Path, skew: Skew
+def test_a_clock_ten_minutes_ahead_refuses_own_writes_and_names_the_clock(
+    tmp_path: Path, start: Callable[..., Process]
 ) -> None:
     realm = found(tmp_path, ("acme", "bell"))
-    homes = [realm.member(org) for org in ("acme", "bell")]
-
-    async def main() -> None:
-        async with federation(*homes) as (acme, _):
-            skew.ms = 600_000
-            await until(lambda: not acme.is_settled, "statements are too old for this clock")
-            with pytest.raises(Refused) as caught:
-                await remember(acme, "from the future")
-            assert caught.value.reason in ("not_fresh", "clock_ahead")
-            assert "clock" in caught.value.hint
-
-    run(main)
+    acme, bell = (realm.member(org) for org in ("acme", "bell"))
+    right, wrong = start(bell), start(acme, ahead_ms=600_000)
+    with wrong.client() as hive, right.client() as other:
+        eventually(lambda: hive.status()["freshness"]["is_clock_ahead"], "it notices", 60)
+        with pytest.raises(Refused) as caught:
+            hive.remember("from the future", namespace="commons/notes")
+        assert caught.value.reason == "clock_ahead"
+        assert "clock" in caught.value.hint
+        assert "clock_ahead" in [each["code"] for each in hive.call("doctor")["findings"]]
+        assert not other.status()["freshness"]["is_clock_ahead"]

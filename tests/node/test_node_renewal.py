@@ -5,14 +5,26 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-from node_world import HOUR_MS, Living, Realm, Skew, found, living, run
+from node_world import (
+    HOUR_MS,
+    Living,
+    Realm,
+    Skew,
+    federation,
+    found,
+    living,
+    run,
+    until,
+)
 
 from hive.custody.file import FileKeyring
 from hive.custody.passphrase import from_unlock_file
 from hive.node import clocks
 from hive.node.founded import founded_of
 from hive.node.renewal import renewed_issuer
-from hive.wire.ids import FederationId
+from hive.trust.envelope import parse_untrusted
+from hive.trust.records import IssuerRecord
+from hive.wire.ids import FederationId, RecordId
 
 DAY_MS = 24 * HOUR_MS
 
@@ -94,3 +106,41 @@ def test_an_org_and_a_root_that_end_are_named(tmp_path: Path, skew: Skew) -> Non
 
     skew.ms = 301 * DAY_MS
     run(late)
+
+
+def newest_issuer(node: Living, of: Living) -> RecordId:
+    """The newest record of the issuer above `of`, as `node` knows it."""
+    chain = of.node.peer.core.trust.chain_of(of.node.peer.core.own.record)
+    assert chain is not None
+    found = [
+        (signed.record.not_before_ms, signed.id)
+        for signed in node.node.peer.core.trust.records_of(IssuerRecord)
+        if isinstance(signed.record, IssuerRecord) and signed.record.inception == chain.issuer
+    ]
+    return max(found)[1]
+
+
+def test_a_renewed_issuer_reaches_the_other_organisations_by_gossip_and_is_kept(
+    tmp_path: Path, skew: Skew
+) -> None:
+    realm = found(tmp_path, ("acme", "bell"))
+    homes = [realm.member(org) for org in ("acme", "bell")]
+
+    async def main() -> None:
+        async with federation(*homes) as (acme, bell):
+            before = newest_issuer(acme, of=acme)
+            await renew(acme, realm)
+            after = newest_issuer(acme, of=acme)
+            assert after != before
+            await until(lambda: newest_issuer(bell, of=acme) == after, "bell hears of it")
+            kept = bell.node.store.records
+            await until(lambda: _has(list(kept()), after), "bell keeps it")
+            say = {"text": "under the renewed issuer", "namespace": "commons/notes"}
+            told = await acme.call("remember", **say)
+            await until(lambda: bell.holds(told["id"]), "bell takes what rests on it")
+
+    run(main)
+
+
+def _has(envelopes: list[bytes], record: RecordId) -> bool:
+    return any(parse_untrusted(envelope).id == record for envelope in envelopes)

@@ -13,6 +13,7 @@ from hive.protocol.messages import Deltas
 from hive.trust.envelope import Signed, sign_record
 from hive.trust.records import AgentRecord, SealEntry
 from hive.trust.rotation import rotate_agent
+from hive.wire.clock import SECOND_US
 from hive.wire.ids import Inception
 from tests.protocol.peer.peer_federation import NOW_MS, Federation, found, key
 from tests.protocol.peer.peer_history import log, pen, revoked
@@ -171,6 +172,23 @@ def test_a_peer_that_cannot_hear_a_revocation_refuses_to_write() -> None:
     world.heal()
     world.run(60)
     assert len(set(world.digests())) == 1
+
+
+def test_a_wrong_clock_is_named_once_others_were_heard_and_is_stale_knowledge_before() -> None:
+    world, _, nodes, agents = three()
+    world.run(30)
+    nodes[1].skew_us = 600 * SECOND_US
+    for seconds, code in ((0.5, "not_fresh"), (30, "clock_ahead")):
+        request = world.remember(nodes[1], agents[1], "from the future")
+        world.run(seconds)
+        answer = nodes[1].answers[request]
+        assert isinstance(answer, Declined)
+        assert answer.refusal.reason.code == code
+    nodes[1].skew_us = 0
+    world.run(60)
+    request = world.remember(nodes[1], agents[1], "at the right time")
+    world.run(1)
+    assert isinstance(nodes[1].answers[request], Authored)
 
 
 def test_records_that_a_peer_never_saw_are_fetched_on_demand() -> None:
