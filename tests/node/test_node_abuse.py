@@ -205,7 +205,9 @@ def test_who_answers_first_with_junk_keeps_nobody_from_the_issuer(
         async with living(home) as one, living_impostor(junk) as impostor:
             assert one.node.tls_address is not None
             places = [impostor, format_address(one.node.tls_address)]
-            letter = agent_renewal(one.node.keyring, "me", one.node.upkeep.agents()["me"].id)
+            letter = agent_renewal(
+                one.node.signers.named("agent-me"), one.node.upkeep.agents()["me"].id
+            )
             reply, heard = await ask_for_renewal(places, letter)
             assert reply is not None
             assert junk[-1:] != reply.records[-1:]
