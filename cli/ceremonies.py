@@ -38,8 +38,11 @@ CARD_FILE: Final = "founder.card"
 """The founder's own copy of its card, beside its keys."""
 
 
-def make_card_file(session: Session, directory: Path, output: Path, **wanted: Any) -> None:
+def make_card_file(
+    session: Session, directory: Path, output: Path, *, keepers: Sequence[Path], **wanted: Any
+) -> None:
     """Keys in the folder, and the card; the same again is no change."""
+    others = [_parsed(path, read_card) for path in keepers]
     is_new = not (directory / "keyring.mark").exists()
     keyring = make(session, directory) if is_new else opened(session, directory)
     if set(keyring.names()) - set(KEY_NAMES):
@@ -47,7 +50,7 @@ def make_card_file(session: Session, directory: Path, output: Path, **wanted: An
             f"{directory} holds the keys of a node", hint="give the founder a folder of its own"
         )
     make_keys(keyring, clocks.entropy)
-    card = make_card(keyring, **wanted)
+    card = make_card(keyring, keepers=others, **wanted)
     write_once(directory / CARD_FILE, write_card(card))
     write_made(session, output, write_card(card), _card_shown(card))
 
@@ -196,6 +199,7 @@ def _card_shown(card: Card) -> dict[str, Any]:
         "nodes": card.node_quota,
         "root_key": card.root_key.digest.hex()[:16],
         "org_key": card.org_key.digest.hex()[:16],
+        "org_threshold": f"{card.org_threshold} of {len(card.org_keys)}",
         "issuer_key": card.issuer_key.digest.hex()[:16],
     }
 
@@ -223,6 +227,7 @@ def _record_shown(proposed: Proposable) -> dict[str, Any]:
                 "regions": list(proposed.regions) or ["all"],
                 "assertions": list(proposed.assertions),
                 "nodes": proposed.node_quota,
+                "threshold": f"{proposed.threshold} of {len(proposed.keys)}",
                 "keys": [key.digest.hex()[:16] for key in proposed.keys],
             }
         case IssuerRecord():

@@ -11,7 +11,12 @@ from hive.errors import StateError
 from hive.node import clocks
 from hive.node.cards import make_succession_card, read_card, write_card
 from hive.node.founded import Founded, founded_of, write_federation
-from hive.node.renewal import propose_renewal, propose_succession, renewed_issuer
+from hive.node.renewal import (
+    propose_issuers,
+    propose_renewal,
+    propose_succession,
+    renewed_issuer,
+)
 from hive.trust.armour import ARMOUR_BYTES_MAX
 from hive.trust.envelope import Signed
 from hive.trust.records import IssuerRecord
@@ -68,10 +73,18 @@ def _holds_renewed(output: Path, founded: Founded) -> bool:
     )
 
 
-def propose_renewed(session: Session, names: Sequence[str], federation: Path, output: Path) -> None:
-    """A proposal of organisations and their issuers under new dates."""
+def propose_renewed(
+    session: Session,
+    names: Sequence[str],
+    federation: Path,
+    output: Path,
+    *,
+    issuers_only: bool,
+) -> None:
+    """A proposal of organisations and their issuers, or of issuers alone, under new dates."""
     founded = read_founded(federation)
-    write_made_proposal(session, output, lambda at_ms: propose_renewal(founded, names, at_ms))
+    make = propose_issuers if issuers_only else propose_renewal
+    write_made_proposal(session, output, lambda at_ms: make(founded, names, at_ms))
 
 
 def make_succession_file(session: Session, directory: Path, federation: Path, output: Path) -> None:

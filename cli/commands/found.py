@@ -53,6 +53,20 @@ def found() -> None:
 @click.option("--region", "regions", multiple=True, help="Only these regions; all otherwise.")
 @click.option("--assertion", "assertions", multiple=True, help="What its issuer may vouch for.")
 @click.option("--nodes", type=click.IntRange(1, 1_000_000), default=64, show_default=True)
+@click.option(
+    "--keeper",
+    "keepers",
+    type=OLD_FILE,
+    multiple=True,
+    help="The card of one more keeper of the organisation's keys; repeat for more.",
+)
+@click.option(
+    "--keys-needed",
+    type=click.IntRange(1, 16),
+    default=1,
+    show_default=True,
+    help="How many of its keepers sign for the organisation together.",
+)
 @FOUNDER
 @OUTPUT
 def card(
@@ -62,10 +76,15 @@ def card(
     regions: tuple[str, ...],
     assertions: tuple[str, ...],
     nodes: int,
+    keepers: tuple[Path, ...],
+    keys_needed: int,
     directory: Path,
     output: Path,
 ) -> None:
     """Make an organisation's keys and the card that tells the others about them.
+
+    Where several people keep the organisation's keys, each makes a card under the same --org; one
+    of them then makes that of all with --keeper and --keys-needed.
 
     The secrets stay in DIR; keep it offline and back it up (`hive keys backup --dir`). The same
     command again makes the same card.
@@ -81,6 +100,8 @@ def card(
         regions=regions,
         assertions=assertions,
         node_quota=nodes,
+        keepers=keepers,
+        org_threshold=keys_needed,
     )
 
 

@@ -33,12 +33,18 @@ def org() -> None:
     multiple=True,
     help="Renew this organisation and its issuers instead; repeat for more.",
 )
+@click.option(
+    "--issuers-only",
+    is_flag=True,
+    help="With --renew: the issuers alone, signed by the keepers of the organisations' keys.",
+)
 @FEDERATION
 @OUTPUT
 def propose(
     session: Session,
     card: Path | None,
     renewed: tuple[str, ...],
+    issuers_only: bool,
     federation: Path,
     output: Path,
 ) -> None:
@@ -49,12 +55,12 @@ def propose(
     from ..ceremonies import propose_org
     from ..renewals import propose_renewed
 
-    if (card is None) != bool(renewed):
+    if (card is None) != bool(renewed) or (issuers_only and not renewed):
         raise click.UsageError("give a CARD, or --renew with the names of organisations")
     if card is not None:
         propose_org(session, card, federation, output)
     else:
-        propose_renewed(session, renewed, federation, output)
+        propose_renewed(session, renewed, federation, output, issuers_only=issuers_only)
 
 
 @command("sign", example="hive org sign dora.proposal --dir acme-founder -o a.sig", has_home=False)

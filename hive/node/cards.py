@@ -22,10 +22,10 @@ from hive.trust.capability import (
 )
 from hive.trust.issuing import NODE_QUOTA, identity_of, org_inception
 from hive.trust.keys import SEED_BYTES, PublicKey
-from hive.trust.records import RECORD_BYTES_MAX, IssuerRecord, RootRecord
+from hive.trust.records import KEY_COUNT_MAX, RECORD_BYTES_MAX, IssuerRecord, RootRecord
 from hive.wire.codec import Array, Integer, Octets, Text
 from hive.wire.ids import DIGEST_BYTES, Inception
-from hive.wire.schema import Record, record
+from hive.wire.schema import Many, Record, record
 
 CARD: Final = "HIVE ORGANISATION CARD"
 ROOT_KEY, ORG_KEY, ISSUER_KEY = KEY_NAMES = ("root", "org", "issuer")
@@ -48,13 +48,26 @@ class Card(Record):
     root_next: _Id
     org_key: PublicKey
     org_next: _Id
+    org_threshold: Annotated[int, Integer(1, KEY_COUNT_MAX)]
+    keeper_keys: Annotated[tuple[PublicKey, ...], Many(KEY_COUNT_MAX - 1)]
+    keeper_nexts: Annotated[tuple[bytes, ...], Array(Octets(DIGEST_BYTES, DIGEST_BYTES), 15)]
     issuer_key: PublicKey
     issuer_next: _Id
 
     @property
     def org(self) -> Inception:
         """The identity that the organisation will have."""
-        return org_inception((self.org_key,), (self.org_next,))
+        return org_inception(self.org_keys, self.org_nexts)
+
+    @property
+    def org_keys(self) -> tuple[PublicKey, ...]:
+        """The organisation's keys: the founder's and those of its keepers."""
+        return (self.org_key, *self.keeper_keys)
+
+    @property
+    def org_nexts(self) -> tuple[bytes, ...]:
+        """The commitments to their successors."""
+        return (self.org_next, *self.keeper_nexts)
 
     @property
     def issuer(self) -> Inception:
@@ -77,13 +90,20 @@ def make_card(
     regions: Sequence[str] = (),
     assertions: Sequence[str] = (),
     node_quota: int = NODE_QUOTA,
+    keepers: Sequence[Card] = (),
+    org_threshold: int = 1,
 ) -> Card:
-    """The card of an organisation under the keyring's keys; raises `ConfigError`."""
+    """The card of an organisation under the keyring's keys; raises `ConfigError`.
+
+    `keepers` are cards of others in the organisation, each with an org key of its own: so many of
+    all these keys as `org_threshold` sign what is the organisation's.
+    """
     for namespace in namespaces:
         if not is_namespace(namespace):
             raise ConfigError(f"{namespace!r} is no namespace", hint=GRAMMAR_HINT)
     if not name or not namespaces:
         raise ConfigError("an organisation has a name and namespaces", hint="name at least one")
+    _require_keepers(name, keepers, org_threshold)
     publics = [keyring.signer(key).public for key in KEY_NAMES]
     nexts = [keyring.next_signer(key).public.digest for key in KEY_NAMES]
     return Card(
@@ -96,9 +116,24 @@ def make_card(
         root_next=nexts[0],
         org_key=publics[1],
         org_next=nexts[1],
+        org_threshold=org_threshold,
+        keeper_keys=tuple(keeper.org_key for keeper in keepers),
+        keeper_nexts=tuple(keeper.org_next for keeper in keepers),
         issuer_key=publics[2],
         issuer_next=nexts[2],
     )
+
+
+def _require_keepers(name: str, keepers: Sequence[Card], org_threshold: int) -> None:
+    if any(keeper.name != name for keeper in keepers):
+        raise ConfigError(
+            "a keeper's card is another organisation's", hint=f"make it with `--org {name}`"
+        )
+    if not 1 <= org_threshold <= 1 + len(keepers) or len(keepers) >= KEY_COUNT_MAX:
+        raise ConfigError(
+            f"{org_threshold} of {1 + len(keepers)} keys cannot sign for the organisation",
+            hint="name the cards of more keepers, or a lower threshold",
+        )
 
 
 def make_succession_card(keyring: Keyring, own: Card, root: RootRecord, entropy: Entropy) -> Card:

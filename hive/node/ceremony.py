@@ -128,10 +128,10 @@ def _of_card(root: Signed[RootRecord], card: Card, now_ms: int) -> list[Proposab
     org = make_org(
         root,
         name=card.name,
-        keys=(card.org_key,),
-        threshold=1,
-        next_digests=(card.org_next,),
-        next_threshold=1,
+        keys=card.org_keys,
+        threshold=card.org_threshold,
+        next_digests=card.org_nexts,
+        next_threshold=card.org_threshold,
         namespaces=card.namespaces,
         regions=card.regions,
         assertions=card.assertions,
@@ -144,7 +144,7 @@ def _of_card(root: Signed[RootRecord], card: Card, now_ms: int) -> list[Proposab
 
 def _require_distinct(founders: Sequence[Card]) -> None:
     names = [card.name for card in founders]
-    keys = [key for card in founders for key in (card.root_key, card.org_key, card.issuer_key)]
+    keys = [key for card in founders for key in (card.root_key, *card.org_keys, card.issuer_key)]
     if len(set(names)) < len(names):
         raise ConfigError("two cards bear one name", hint="each founder needs a name of its own")
     if len(set(keys)) < len(keys):
@@ -207,7 +207,8 @@ def _keys_for(
     if isinstance(proposed, IssuerRecord):
         own = keyring.signer(ORG_KEY)
         orgs = [org for org in records if isinstance(org, OrgRecord) and own.public in org.keys]
-        return [own] if any(org.inception == proposed.org for org in orgs) else []
+        is_asked = any(org.inception == proposed.org for org in orgs)
+        return [own] if is_asked or own.public.digest in holders else []
     keys = (keyring.signer(ROOT_KEY), keyring.next_signer(ROOT_KEY))
     return [key for key in keys if key.public.digest in holders]
 

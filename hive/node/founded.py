@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Final, TypeVar, cast
 
 from hive.custody.signer import Keyring
-from hive.errors import MalformedFrame, StateError
+from hive.errors import MalformedFrame, NotPermitted, StateError
 from hive.node.cards import ISSUER_KEY, ORG_KEY
 from hive.trust.armour import armour, unarmour
 from hive.trust.capability import ALL_ACTIONS, FOREVER_MS, Capability
@@ -199,5 +199,10 @@ def issuer_for(founded: Founded, keyring: Keyring, now_ms: int) -> Signed[Issuer
     for issuer in reversed(founded.issuers):
         if issuer.record.key == own and now_ms <= issuer.record.not_after_ms:
             return issuer
+    if org.record.threshold > 1:
+        raise NotPermitted(
+            f"{org.record.threshold} keys of {org.record.name} sign its issuers together",
+            hint="its keepers do so in a ceremony: `hive org propose --renew NAME --issuers-only`",
+        )
     successor = keyring.next_signer(ISSUER_KEY).public.digest
     return issuer_of(org, (keyring.signer(ORG_KEY),), own, successor, now_ms)

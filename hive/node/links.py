@@ -172,6 +172,11 @@ class Links:
         link.queued_bytes += len(payload)
         self._queued_bytes += len(payload)
 
+    def ends(self) -> list[StreamPeer]:
+        """Who is at the other ends of the open streams, as their leaves say."""
+        held = [link.stream.peer for link in self._links.values()]
+        return [peer for peer in held if peer is not None]
+
     def close_ended(self, still_counts: Callable[[StreamPeer], bool]) -> None:
         """Closes streams whose node's record ended while they were open, contact or not."""
         for peer, link in list(self._links.items()):

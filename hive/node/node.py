@@ -55,7 +55,7 @@ from hive.protocol.discovery.contact import Address
 from hive.protocol.peer import Peer
 from hive.protocol.peer_config import PeerPorts
 from hive.store.lmdb_store import LmdbStore
-from hive.transport.addresses import format_address, parse_address
+from hive.transport.addresses import parse_address
 from hive.transport.contexts import TlsContexts
 from hive.transport.datagram import DatagramMachine
 from hive.transport.events import IdentityRenewed, OwnIdentity

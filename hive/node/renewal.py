@@ -1,9 +1,10 @@
 """Renewal of what a federation rests on: issuers (30 d), organisations (90 d), roots (400 d).
 
-An issuer is renewed by its organisation alone, with the org key of the founder's folder. An
-organisation is renewed by the root's holders in one round of mail, together with its issuers.
-All give a federation's file, which any running node admits and passes on to the others; what
-newer records have replaced is left out of it, so the file stays small.
+An issuer is renewed by its organisation alone, with the org key of the founder's folder, or in a
+round of mail among its keepers where several sign together. An organisation is renewed by the
+root's holders in one round of mail, together with its issuers. All give a federation's file, which
+any running node admits and passes on to the others; what newer records have replaced is left out
+of it, so the file stays small.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from hive.node.founded import Founded, issuer_of, issuers_of, newest, orgs_of
 from hive.trust.envelope import Signed, sign_record
 from hive.trust.issuing import renew_issuer
 from hive.trust.links import DATED
-from hive.trust.records import IssuerRecord, RootKey, RootRecord
+from hive.trust.records import IssuerRecord, OrgRecord, RootKey, RootRecord
 from hive.trust.roots import Proposable, next_root
 from hive.trust.rotation import renew_org
 from hive.trust.state import TrustState
@@ -56,7 +57,7 @@ def renewed_issuer(founded: Founded, keyring: Keyring, now_ms: int) -> Signed[Is
     if org.record.threshold > 1:
         raise NotPermitted(
             f"{org.record.threshold} keys of {org.record.name} sign its issuers together",
-            hint="let the root's holders renew both: `hive org propose --renew`",
+            hint="propose it to its keepers: `hive org propose --renew NAME --issuers-only`",
         )
     if now_ms > org.record.not_after_ms:
         raise StateError(
@@ -72,23 +73,45 @@ def renewed_issuer(founded: Founded, keyring: Keyring, now_ms: int) -> Signed[Is
 
 def propose_renewal(founded: Founded, names: Sequence[str], now_ms: int) -> bytes:
     """Organisations and their issuers under new dates, for the holders of the root in force."""
+    records: list[Proposable] = []
+    for org in _named(founded, names):
+        renewed = renew_org(founded.root, org, not_before_ms=now_ms)
+        records += [renewed, *_issuers(founded, sign_record(renewed), now_ms)]
+    return write_proposal(founded.root.record, records)
+
+
+def propose_issuers(founded: Founded, names: Sequence[str], now_ms: int) -> bytes:
+    """Issuers alone under new dates, for the keepers of their organisations' keys."""
+    orgs = _named(founded, names)
+    ended = [org.record.name for org in orgs if now_ms > org.record.not_after_ms]
+    if ended:
+        raise StateError(
+            f"the organisation's own record ended: {ended[0]}",
+            hint="let the root's holders renew it first: `hive org propose --renew`",
+        )
+    records = [record for org in orgs for record in _issuers(founded, org, now_ms)]
+    if not records:
+        raise StateError("there is no issuer to renew", hint="renew the organisation with it")
+    keepers = [key for org in orgs for key in org.record.keys]
+    return write_proposal(founded.root.record, records, keepers)
+
+
+def _named(founded: Founded, names: Sequence[str]) -> list[Signed[OrgRecord]]:
     orgs = {org.record.name: org for org in newest(founded.orgs)}
     unknown = [name for name in names if name not in orgs]
     if unknown:
         raise StateError(
             f"no organisation is named {unknown[0]!r}", hint=f"known: {', '.join(orgs)}"
         )
-    records: list[Proposable] = []
-    for name in dict.fromkeys(names):
-        renewed = renew_org(founded.root, orgs[name], not_before_ms=now_ms)
-        records.append(renewed)
-        unsigned = sign_record(renewed)
-        records += [
-            renew_issuer(unsigned, (), issuer, not_before_ms=now_ms).record
-            for issuer in newest(founded.issuers)
-            if issuer.record.org == renewed.inception
-        ]
-    return write_proposal(founded.root.record, records)
+    return [orgs[name] for name in dict.fromkeys(names)]
+
+
+def _issuers(founded: Founded, org: Signed[OrgRecord], now_ms: int) -> list[IssuerRecord]:
+    return [
+        renew_issuer(org, (), issuer, not_before_ms=now_ms).record
+        for issuer in newest(founded.issuers)
+        if issuer.record.org == org.record.inception
+    ]
 
 
 def propose_succession(cards: Sequence[Card], founded: Founded, now_ms: int) -> bytes:

@@ -236,6 +236,33 @@ def test_renewals_reach_a_node_directly_and_as_files(home: Path) -> None:
     done("doctor --home acme-1")
 
 
+def test_two_of_three_keepers_sign_for_their_organisation(folder: Path) -> None:
+    for name in ("ann", "bob"):
+        done(f"found card --org acme -n acme --dir {name} -o {name}.card")
+    card = "found card --org acme -n acme --dir cyd -o acme.card --keys-needed 2"
+    assert typed(card).exit_code == 2
+    done(f"{card} --keeper ann.card --keeper bob.card")
+    done("found propose --name world --threshold 1 acme.card -o proposal")
+    for name in ("ann", "bob", "cyd"):
+        done(f"found sign proposal --dir {name} -o {name}.sig")
+    alone = typed("found combine proposal cyd.sig -o alone.root")
+    assert (alone.exit_code, "1 of 2 needed signatures" in alone.stderr) == (1, True)
+    done("found combine proposal ann.sig cyd.sig -o federation.root")
+    place = "--name acme-1 --region eu-west --listen 127.0.0.1:7441"
+    done(f"init --home acme-1 {place} --founder cyd --federation federation.root")
+    by_one = typed("org renew --dir cyd --federation federation.root -o one.root")
+    assert (by_one.exit_code, "--issuers-only" in by_one.stderr) == (3, True)
+    done("org propose --renew acme --issuers-only --federation federation.root -o renewal")
+    for name in ("ann", "bob"):
+        done(f"org sign renewal --dir {name} -o {name}.renewal")
+    short = typed("org combine renewal bob.renewal --federation federation.root -o no.root")
+    assert (short.exit_code, "1 of 2 needed signatures of the org" in short.stderr) == (1, True)
+    both = "ann.renewal bob.renewal"
+    done(f"org combine renewal {both} --federation federation.root -o renewed.root")
+    assert "1 of 3 records were new" in done("org admit renewed.root --home acme-1").stdout
+    assert done("remember otters --home acme-1").exit_code == 0
+
+
 def test_flags_that_do_not_go_together_are_refused(folder: Path) -> None:
     Path("f").write_text("")
     for line in ("org renew --dir d --federation f", "org propose --federation f -o p"):

@@ -32,6 +32,8 @@ T = TypeVar("T")
 ORGS = ("acme", "bell", "corp")
 REGIONS = {"acme": "eu-west", "bell": "us-east", "corp": "ap-south"}
 HOUR_MS = 3_600_000
+MONTH_US = 720 * HOUR_MS * 1_000
+"""How long a machine of a set clock is up already: no monotonic clock is below zero."""
 PATIENCE_S = 30
 _ports = itertools.count(16_000 + int.from_bytes(clocks.entropy(2), "big") % 12_000)
 _real_clock = clocks.read
@@ -91,7 +93,7 @@ class Skew:
     def read(self) -> Now:
         now = _real_clock()
         return Now(
-            MonotonicUs(now.monotonic_us + self.ms * 1_000),
+            MonotonicUs(now.monotonic_us + self.ms * 1_000 + MONTH_US),
             WallUs(now.wall_us + self.ms * 1_000),
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
+import pytest
 from node_world import (
     HOUR_MS,
     Living,
@@ -14,12 +15,15 @@ from node_world import (
     found,
     living,
     run,
+    seconds,
+    settled,
     until,
 )
 
 from hive.custody.file import FileKeyring
 from hive.custody.passphrase import from_unlock_file
 from hive.node import clocks
+from hive.node import node as node_module
 from hive.node.founded import founded_of
 from hive.node.renewal import renewed_issuer
 from hive.trust.envelope import parse_untrusted
@@ -27,6 +31,8 @@ from hive.trust.records import IssuerRecord
 from hive.wire.ids import FederationId, RecordId
 
 DAY_MS = 24 * HOUR_MS
+LATE_S = 20
+"""How long the leaves still last by the real clock."""
 
 
 async def endings(node: Living) -> list[str]:
@@ -144,3 +150,50 @@ def test_a_renewed_issuer_reaches_the_other_organisations_by_gossip_and_is_kept(
 
 def _has(envelopes: list[bytes], record: RecordId) -> bool:
     return any(parse_untrusted(envelope).id == record for envelope in envelopes)
+
+
+def test_streams_of_ended_records_close_and_reopen_under_the_renewed_ones_without_loss(
+    tmp_path: Path, skew: Skew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock begins a day ago, and the nodes renew as they open: TLS, which has the real one,
+    sees the leaves end soon after.
+    """
+    monkeypatch.setattr(node_module, "CHECK_INTERVAL_S", 0.5)
+    skew.ms = -2 * DAY_MS
+    realm = found(tmp_path, ("acme", "bell"))
+    homes = [realm.member(org) for org in ("acme", "bell")]
+    skew.ms = LATE_S * 1_000 - DAY_MS
+    ends_at = seconds() + LATE_S
+
+    async def main() -> None:
+        async with federation(*homes) as nodes:
+            ids = [await said(each, "before") for each in nodes]
+            await until(lambda: all(n.holds(i) for n in nodes for i in ids), "all hold both")
+            records = [each.node.peer.core.own.record for each in nodes]
+            streams = [_streams(each) for each in nodes]
+            await until(lambda: seconds() > ends_at + 5, "the leaves end by the real clock too")
+            assert [_streams(each) for each in nodes] == streams
+            skew.ms = 0
+            for number, each in enumerate(nodes):
+                own = each.node.peer.core.own
+                await until(lambda own=own, n=number: own.record != records[n], "it is renewed")
+            await until(
+                lambda: all(_streams(n) and not set(_streams(n)) & set(records) for n in nodes),
+                "the streams are those of the renewed records",
+            )
+            await settled(nodes)
+            ids += [await said(each, "after") for each in nodes]
+            await until(lambda: all(n.holds(i) for n in nodes for i in ids), "nothing is lost")
+
+    run(main)
+
+
+async def said(node: Living, text: str) -> str:
+    return str((await node.call("remember", text=text, namespace="commons/notes"))["id"])
+
+
+def _streams(node: Living) -> list[RecordId]:
+    """The node records under which the open streams were made."""
+    links = node.node.driver.links
+    assert links is not None
+    return [peer.node_record_id for peer in links.ends()]
