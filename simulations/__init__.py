@@ -18,4 +18,22 @@ machines in statistical tests.
 `topology`      regions, clusters, zones; latency between them
 `draws`         cheap keyed randomness
 `calibration`   what engine and network cost by themselves
+
+Worlds of whole peers:
+
+`trial`         a case is run through its phases and judged
+`scenario`      what a world is made of, as TOML (`scenarios/`)
+`swarm`         which faults a seed draws
+`faults`        faults as data
+`users`         what users do, as data
+`promises`      P1 to P14 as checks
+`liars`         Byzantine nodes: a real machine with a liar around it
+`world`         nodes, links, time; effects performed as a driver does
+`links`         first contact, datagrams and streams between nodes
+`happenings`    what can be due at a node
+`nodes`         a peer, its disk, clocks, keys and processor
+`disks`         pending against durable, and what a crash leaves
+`clocks`        skew, drift, jumps
+`signatures`    real verification, paid once
+`federation`    a federation with every key at hand
 """
