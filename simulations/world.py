@@ -150,6 +150,9 @@ class World:
     def rename(self, node: Node, identity: Identity) -> None:
         """A node that is down will come back as somebody else, with the old agents' keys."""
         del self._numbers[node.id]
+        for other in self.nodes:
+            for table in (other.admitted, other.knocked, other.reached):
+                table.pop(node.number, None)
         node.identity = identity
         node.id = own_node(identity.record, 1).peer
         signer = self.federation.orgs[identity.org].key(identity.name)
