@@ -35,5 +35,8 @@ Worlds of whole peers:
 `disks`         pending against durable, and what a crash leaves
 `clocks`        skew, drift, jumps
 `signatures`    real verification, paid once
+`sweep`         many seeds over a grid of settings, resumable
+`pool`          worker processes; one that dies is a finding
+`shrinking`     the smallest part of a case that still fails
 `federation`    a federation with every key at hand
 """

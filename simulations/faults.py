@@ -70,7 +70,7 @@ class Crash(Fault):
         node = world.nodes[self.node]
         if node.is_up:
             lost = world.stop(node, self.survivors)
-            world.counters.note("unsynced batches lost", lost)
+            world.note("unsynced batches lost", lost)
 
     def end(self, world: World) -> None:
         start_again(world, world.nodes[self.node])
@@ -153,7 +153,7 @@ class LyingDisk(Fault):
     def end(self, world: World) -> None:
         node = world.nodes[self.node]
         if node.is_up:
-            world.counters.note("batches lied about", world.stop(node))
+            world.note("batches lied about", world.stop(node))
         start_again(world, node)
 
 
@@ -202,7 +202,7 @@ def start_again(world: World, node: Node) -> None:
         return
     others = [n.identity.endpoint for n in world.nodes if n is not node][:8]
     world.start(node, others)
-    world.counters.note("restarted")
+    world.note("restarted")
 
 
 def reborn(world: World, node: Node) -> None:

@@ -23,7 +23,14 @@ from hive.memory.log import Head
 from hive.memory.receipt import Receipt, receipt_proofs
 from hive.protocol import events as ev
 from hive.protocol.core import Core, Effects
-from hive.protocol.membership.messages import Gossip, Signed, Standing, Statement
+from hive.protocol.membership.cell import scope_of
+from hive.protocol.membership.messages import (
+    SIGNED_LABEL,
+    Gossip,
+    Signed,
+    Standing,
+    Statement,
+)
 from hive.protocol.membership.swim import Swim
 from hive.protocol.messages import Deltas
 from hive.protocol.peer import Peer
@@ -86,7 +93,7 @@ class Liar:
         for name, lie in self._lies:
             said = lie(self, effects, now, is_time)
             if said is not effects:
-                self.world.counters.note(f"lie: {name}")
+                self.world.note(f"lie: {name}")
             effects = said
         return effects
 
@@ -165,8 +172,9 @@ class Liar:
     def accusation(self, victim: PeerId, incarnation: int, standing: Standing) -> Signed:
         """A statement about another, signed by this node's own key."""
         own = self.core.own
-        statement = Statement.of(own.peer, victim, standing, incarnation)
-        signature = self._sign(own.key.digest, Statement.LABEL, statement.id())
+        statement = Statement.of(scope_of(""), own.peer, victim, standing, incarnation)
+        root = merkle.root([statement.to_body()])
+        signature = self._sign(own.key.digest, SIGNED_LABEL, root)
         return Signed.of(statement, signature)
 
     def head(self, namespace: str) -> Head | None:

@@ -10,10 +10,11 @@ each way; a frame that is cut off or changed breaks it for both.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from hive.protocol import events as ev
 from hive.wire.clock import MILLISECOND_US, SECOND_US
+from hive.wire.ids import PeerId
 
 from .happenings import (
     Broken,
@@ -29,10 +30,8 @@ from .happenings import (
     Syn,
     SynTaken,
 )
+from .network import Network
 from .nodes import Node
-
-if TYPE_CHECKING:
-    from .world import World
 
 HELLO_BYTES: Final = 1_200
 KNOCK_BYTES: Final = 60
@@ -45,10 +44,33 @@ BREAK_US: Final = SECOND_US
 Arrival: TypeAlias = Datagram | Hello | Fetch | Knock | Syn | SynTaken | Frame | Broken
 
 
+class Surroundings(Protocol):
+    """The world, as far as links see it."""
+
+    network: Network
+    nodes: list[Node]
+
+    @property
+    def now_us(self) -> int:
+        """Virtual time."""
+
+    def note(self, name: str, count: int = 1) -> None:
+        """Something worth knowing happened."""
+
+    def put(self, delay_us: int, destination: int, source: int, what: Happening) -> None:
+        """Something will happen at a node."""
+
+    def handle(self, node: Node, event: ev.Event) -> None:
+        """Tells a peer."""
+
+    def number_of(self, peer: PeerId) -> int | None:
+        """The number of a peer."""
+
+
 class Links:
     """What nodes send each other."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: Surroundings) -> None:
         self._world = world
         self._by_endpoint: dict[ev.Endpoint, int] = {}
 
@@ -165,7 +187,7 @@ class Links:
             world.put(packet.at_us - world.now_us, other, node.number, what)
 
     def _break(self, one: int, other: int, stream: int) -> None:
-        self._world.counters.note("stream broken")
+        self._world.note("stream broken")
         self._world.put(BREAK_US, one, one, Broken(other, stream))
         self._world.put(BREAK_US, other, one, Broken(one, stream))
 
@@ -211,7 +233,7 @@ class Links:
     def _datagram(self, node: Node, source: int, event: Datagram) -> None:
         sender = node.admitted.get(source)
         if sender is None:
-            self._world.counters.note("datagram of a stranger")
+            self._world.note("datagram of a stranger")
             self.dial(node, self._world.nodes[source].identity.endpoint)
             return
         self._reach(node, source)
@@ -277,12 +299,12 @@ class Links:
         world = self._world
         packet = world.network.packet(node.number, other, size, world.now_us)
         if packet.is_lost or packet.is_corrupt:
-            world.counters.note("datagram lost" if packet.is_lost else "seal broken")
+            world.note("datagram lost" if packet.is_lost else "seal broken")
             return
         world.put(packet.at_us - world.now_us, other, node.number, what)
         for at_us in packet.copies_at_us:
             if isinstance(what, Datagram):
-                world.counters.note("replay window")
+                world.note("replay window")
             else:
                 world.put(at_us - world.now_us, other, node.number, what)
 

@@ -146,7 +146,7 @@ class Promises:
 
     def answered(self, node: Node, request: int, answer: Answer) -> None:
         """See `Watcher`."""
-        note = self._world.counters.note
+        note = self._world.note
         note(type(answer).__name__.lower())
         if node.number in self.liars:
             return
@@ -165,7 +165,7 @@ class Promises:
 
     def told(self, node: Node, news: ev.Effect) -> None:
         """See `Watcher`."""
-        note = self._world.counters.note
+        note = self._world.note
         match news:
             case ev.RefusedNews():
                 note(f"refused: {news.refusal.reason.code}", news.count)

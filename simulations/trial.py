@@ -257,7 +257,7 @@ class Trial:
         def do() -> None:
             node = self.world.nodes[deed.node]
             if not node.is_up or not node.may_author:
-                self.world.counters.note("deed at a node that is down")
+                self.world.note("deed at a node that is down")
                 return
             deed.do(self.world, node)
             if isinstance(deed, Revoke):
@@ -282,7 +282,7 @@ class Trial:
             digest=world.engine.digest(),
             violations=tuple(self.promises.violations),
             checked=dict(self.promises.checked),
-            sometimes=dict(sorted(world.counters.counts.items())),
+            sometimes=dict(sorted(world.sometimes.items())),
             faults=dict(sorted(self._fault_counts.items())),
             event_count=world.engine.event_count,
             virtual_us=world.now_us,

@@ -97,7 +97,7 @@ class Revoke(Deed):
         agent = world.nodes[self.of].identity.agents[0]
         org = world.federation.orgs[node.identity.org]
         world.ask(node, AdmitRecords((org.revocation(agent, self.at_us),)))
-        world.counters.note("agent revoked")
+        world.note("agent revoked")
 
 
 def _agent(node: Node) -> Inception:

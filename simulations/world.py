@@ -67,19 +67,6 @@ class Make(Protocol):
         """The peer, before it recovers."""
 
 
-class Counters:
-    """How often each thing worth knowing happened."""
-
-    __slots__ = ("counts",)
-
-    def __init__(self) -> None:
-        self.counts: dict[str, int] = {}
-
-    def note(self, name: str, count: int = 1) -> None:
-        """It happened."""
-        self.counts[name] = self.counts.get(name, 0) + count
-
-
 class Watcher(Protocol):
     """Who checks promises while the world runs."""
 
@@ -115,7 +102,7 @@ class World:
         self.engine = Engine(self._deliver, journal=journal)
         self.links = Links(self)
         self.nodes: list[Node] = []
-        self.counters = Counters()
+        self.sometimes: dict[str, int] = {}
         self.verdicts = Verdicts()
         self.watchers: list[Watcher] = []
         self.wraps: dict[int, Wrap] = {}
@@ -197,6 +184,10 @@ class World:
             self._watch_commit(node, writes)
         node.forget_links()
         return lost
+
+    def note(self, name: str, count: int = 1) -> None:
+        """Something worth knowing happened: "sometimes" it must, or nothing was tried."""
+        self.sometimes[name] = self.sometimes.get(name, 0) + count
 
     # Time.
 
@@ -321,7 +312,7 @@ class World:
             token = waiting.store.token
             error = node.disk.commit(waiting.store.writes)
             if error is not None:
-                self.counters.note("store failed")
+                self.note("store failed")
                 self._inside(node, ev.StoreFailed(token, node.disk.is_full, str(error)))
                 continue
             self._watch_commit(node, waiting.store.writes)
