@@ -32,16 +32,23 @@ UNDRAWN: Final = ("lying disk",)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorldConfig:
-    """Who is there, and where. `matrix` names a file of round trips between sites."""
+    """Who is there, and where."""
 
     nodes: int = 5
+    """How many nodes; the first of each org holds its issuer. Sane: 1–60, more is slow."""
     orgs: tuple[str, ...] = ("acme", "bell")
+    """Names of the organisations, dealt to the nodes in turn."""
     regions: tuple[str, ...] = REGIONS
+    """Names of at most three regions."""
     clusters: int = 3
     zones: int = 3
+    """Clusters in all, dealt to the regions in turn, and zones in each."""
     network: str = "internet"
+    """Which presets the peers use: `lan` or `internet`."""
     loss: float = 0.0
+    """Share of packets that is always lost, healed or not. Sane: 0–0.1."""
     matrix: str = ""
+    """A file of round trips in milliseconds between sites, beside the scenario; else generated."""
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.orgs) <= self.nodes <= NODE_COUNT_MAX:
@@ -67,8 +74,11 @@ class PhaseConfig:
     """Seconds of virtual time."""
 
     warm_s: int = 15
+    """Everybody joins, nothing goes wrong. Sane: 2 for one node, 30 for fifty."""
     inject_s: int = 45
+    """Faults and users. More meets more situations and costs more."""
     converge_s: int = 180
+    """The bound within which a healed hive must be one."""
 
     def __post_init__(self) -> None:
         if min(self.warm_s, self.inject_s, self.converge_s) < 1:
@@ -77,10 +87,12 @@ class PhaseConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiarConfig:
-    """How many of the nodes lie; each draws some of the kinds."""
+    """Who lies."""
 
     count: int = 0
+    """How many of the nodes lie; those that hold an issuer never do."""
     kinds: tuple[str, ...] = ()
+    """The kinds of lies of which each liar draws up to three; empty for all."""
 
     def __post_init__(self) -> None:
         if self.count < 0:

@@ -46,12 +46,15 @@ def _text_of(settings: Settings) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepConfig:
-    """`first` and `end` of the seeds, `grid` of settings, how many workers, how often twice."""
+    """Which seeds and settings are run, by how many workers."""
 
     first: int
     end: int
+    """The seeds: from `first` up to below `end`."""
     grid: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Settings of the scenario and their values; every combination is run."""
     worker_count: int = 2
+    """Processes. More than there are cores makes each slower."""
     twice_every: int = 20
     """Every so many seeds one is run twice; 0 never."""
 

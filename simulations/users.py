@@ -117,10 +117,14 @@ class UserConfig:
     """How much users do: counts over the whole run, spread evenly over its time."""
 
     write_count: int = 20
+    """Commands to remember; each of up to `batch_count_max` texts."""
     batch_count_max: int = 4
+    """Texts in one command, at most."""
     forget_count: int = 3
     recall_count: int = 3
+    """Commands to forget one of the agent's own memories, and to recall."""
     revoke_count: int = 0
+    """Agents that their issuer revokes."""
 
     def __post_init__(self) -> None:
         counts = (self.write_count, self.forget_count, self.recall_count, self.revoke_count)
