@@ -24,8 +24,9 @@ from hive.protocol.ports import PutMeta, PutRecord
 from hive.store.lmdb_store import DATA_FILE, LmdbStore, LmdbStoreConfig
 from hive.transport.addresses import parse_address
 from hive.trust.envelope import parse_untrusted
-from hive.trust.issuing import LaptopPlan, NodePlace, Pair, laptop_federation
+from hive.trust.issuing import NodePlace, Pair
 from hive.trust.keys import SEED_BYTES, Ed25519Key
+from hive.trust.laptop import LaptopPlan, laptop_federation
 from hive.trust.sealing import DatagramKey
 from hive.wire.ids import digest
 

@@ -16,7 +16,8 @@ time and bytes are handed in.
 `revocation`       revocations and seals: what stays good
 `rotation`         pre-rotation: the next key is committed before it is needed
 `roots`            the history of roots, and the ceremonies that sign roots and orgs
-`issuing`          builders of signed records, from a root to a session
+`issuing`          builders of signed records, from an org to a session
+`laptop`           one person's federation, made at once
 `invite`           one-time secrets that let a new node in
 `armour`           bytes as text that survives mail, or says what happened to it
 `secrets_at_rest`  passphrases, stretched and sealing

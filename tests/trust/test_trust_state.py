@@ -26,17 +26,16 @@ from hive.trust.capability import FORGET_ANY, RECALL, REMEMBER
 from hive.trust.chain import Chain
 from hive.trust.envelope import sign_record
 from hive.trust.issuing import (
-    LaptopPlan,
     NodePlace,
     Pair,
     issue_agent,
-    laptop_federation,
     narrowed,
     renew_agent,
     renew_issuer,
     renew_node,
 )
 from hive.trust.keys import P256Key
+from hive.trust.laptop import LaptopPlan, laptop_federation
 from hive.trust.records import (
     DAY_MS,
     FreshnessRecord,
