@@ -17,6 +17,7 @@ machines in statistical tests.
 `disturbances`  what can be wrong with links, as data
 `topology`      regions, clusters, zones; latency between them
 `draws`         cheap keyed randomness
+`gossip`        dissemination alone: shipped views and trees, the rest modelled
 `calibration`   what engine and network cost by themselves
 
 Worlds of whole peers:

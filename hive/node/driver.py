@@ -256,7 +256,7 @@ class Driver:
                 self.links.send(effect.receiver, effect.payload)
             case ev.OpenStream():
                 self.links.open(effect)
-            case ev.RetireContact():
+            case ev.RetireContact() | ev.CloseStream():
                 self.links.close(effect.peer)
             case _:
                 pass

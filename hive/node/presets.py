@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hive.node.config import NodeConfig
 from hive.protocol.discovery.config import DiscoveryConfig
-from hive.protocol.dissemination.push import PushConfig
+from hive.protocol.dissemination.config import DisseminationConfig
 from hive.protocol.membership.config import SwimConfig
 from hive.protocol.peer_config import PeerConfig
 from hive.protocol.reconciliation.config import ReconciliationConfig
@@ -19,7 +19,7 @@ def peer_config(settings: NodeConfig) -> PeerConfig:
     return PeerConfig(
         membership=SwimConfig.for_internet(),
         discovery=DiscoveryConfig.for_internet(),
-        push=PushConfig.for_internet(),
+        dissemination=DisseminationConfig.for_internet(),
         reconciliation=ReconciliationConfig.for_internet(),
     )
 

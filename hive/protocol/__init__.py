@@ -6,7 +6,7 @@
 `replication`      the seam between dissemination and reconciliation
 `membership/`      SWIM: who is alive
 `discovery/`       Kademlia: who is where
-`dissemination/`   push: new deltas to all interested members
+`dissemination/`   trees: new deltas to all interested members
 `reconciliation/`  heads and buckets: what was missed
 `introductions`    from an address to an attested contact, and to a stream
 `accusations`      fork proofs, verified, kept and told
@@ -18,6 +18,7 @@
 `outcomes`         what intake says became of them
 `waiting`          arrivals that wait for a missing piece
 `ingress`          steps 0–13: the only way in
+`locality`         step 5: where a delta may be
 `judgement`        what the steps read and what they can say
 `refusals`         every way to be refused: step, fault, cause, remedy
 `pending`          what is decided and not yet durable, laid over the store

@@ -16,6 +16,8 @@ from hive.protocol.stores import Stores
 from hive.wire.clock import Now
 from hive.wire.ids import Inception, PeerId, RecordId
 
+GREETING_MAX: Final = 16
+"""Fork proofs told to a newly connected peer."""
 CHECKS_MAX: Final = 1_024
 """Told proofs whose signatures are being checked; the oldest is dropped first."""
 
@@ -28,6 +30,16 @@ class Accusations:
         self._stores = stores
         self._checks: BoundedMap[Token, tuple[ForkProof, int]] = BoundedMap(CHECKS_MAX)
 
+    def _may(self, peer: PeerId, proof: ForkProof) -> bool:
+        header = proof.first.header
+        return self._core.may_hold(peer, header.namespace, header.residency)
+
+    def greet(self, peer: PeerId) -> Effects:
+        """The proofs that a newly connected peer may know of; reconciliation tells the rest."""
+        proofs = [each for each in self._core.quarantine.proofs() if self._may(peer, each)]
+        told = tuple(proof.to_bytes() for proof in proofs[:GREETING_MAX])
+        return [SendFrame(peer, Forks(told).to_body())] if told else []
+
     def apply(self, proof: ForkProof, generation: int, now: Now) -> Effects:
         """A verified fork: kept, the log cut before it, everybody told."""
         header = proof.first.header
@@ -39,7 +51,9 @@ class Accusations:
         token = self._core.tokens.fresh()
         effects: Effects = [self._stores.store(token, writes)]
         payload = Forks((proof.to_bytes(),)).to_body()
-        effects += [SendFrame(peer, payload) for peer in self._core.connected]
+        effects += [
+            SendFrame(peer, payload) for peer in self._core.connected if self._may(peer, proof)
+        ]
         author = Inception(header.author)
         return [*effects, ForkNews(author, header.namespace, proof.sequence)]
 

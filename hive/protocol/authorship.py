@@ -135,7 +135,7 @@ class Authorship:
             leaf=leaf.leaf,
             epochs=self._core.epochs.epochs(),
             lease=0,
-            residency=(),
+            residency=self._core.law.regions(job.namespace),
         )
 
     def _head(self, job: _Job) -> Head | None:

@@ -11,7 +11,7 @@ from hive.protocol.events import Effect, SignAs
 from hive.protocol.freshness import Freshness
 from hive.protocol.machine import Sign, Token
 from hive.protocol.pending import PendingStore
-from hive.protocol.ports import EpochPort, StoreReader
+from hive.protocol.ports import EpochPort, LawPort, StoreReader
 from hive.protocol.quarantine import Quarantine
 from hive.trust.chain import Chain
 from hive.trust.keys import PublicKey
@@ -21,6 +21,7 @@ from hive.wire.ids import Digest, FederationId, Inception, PeerId, RecordId
 from hive.wire.randomness import Stream
 
 ROUTE_COUNT_MAX = 16_384
+REGION_COUNT_MAX = 8_192
 _DELTA_PARTS = ("intake", "draft", "receipt")
 
 
@@ -94,9 +95,25 @@ class Core:
     budgets: Budgets
     epochs: EpochPort
     custody: CustodyPort
+    law: LawPort
     stream: Stream
     tokens: Tokens = field(default_factory=Tokens)
     connected: dict[PeerId, None] = field(default_factory=dict)
+    regions: BoundedMap[PeerId, str] = field(default_factory=lambda: BoundedMap(REGION_COUNT_MAX))
+    """Where contacts stand, by their verified records; more than contacts are remembered."""
+
+    def may_hold(self, peer: PeerId, namespace: str, residency: tuple[str, ...] = ()) -> bool:
+        """Whether a peer lies in the admissible set: by law, and by what an author signed (P7).
+
+        A peer whose region is unknown may hold only what everybody may.
+        """
+        lawful = self.law.regions(namespace)
+        if not lawful and not residency:
+            return True
+        region = self.own.region if peer == self.own.peer else self.regions.get(peer)
+        if not region:
+            return False
+        return (not lawful or region in lawful) and (not residency or region in residency)
 
     def sign(self, part: str, sign: Sign) -> SignAs:
         """Asks for a signature by this node's own key, to be answered to a part."""

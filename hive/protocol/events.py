@@ -23,6 +23,7 @@ MEMBERSHIP = 16
 DISCOVERY = 17
 INTRODUCTION = 18
 INTRODUCTION_WANTED = 19
+DISSEMINATION = 20
 """Kinds of sealed datagrams."""
 
 
@@ -199,6 +200,13 @@ class WantChain:
 
 
 @dataclass(frozen=True, slots=True)
+class CloseStream:
+    """Closes the stream to a peer that is no neighbour any more; it stays a contact."""
+
+    peer: PeerId
+
+
+@dataclass(frozen=True, slots=True)
 class RetireContact:
     """A peer's record ended or was revoked: close its streams and forget its keys."""
 
@@ -315,6 +323,7 @@ Effect: TypeAlias = (
     | RefuseContact
     | WantChain
     | RetireContact
+    | CloseStream
     | OpenStream
     | IssuersChanged
     | Verify

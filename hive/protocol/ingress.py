@@ -39,7 +39,6 @@ from hive.memory.delta import (
     is_delta_canonical,
 )
 from hive.memory.log import Continuation, State, continuation
-from hive.memory.namespaces import is_namespace
 from hive.memory.receipt import Receipt, parse_receipt_untrusted
 from hive.protocol import refusals
 from hive.protocol.judgement import (
@@ -54,6 +53,11 @@ from hive.protocol.judgement import (
     View,
     Voided,
     Waiting,
+)
+from hive.protocol.locality import (
+    namespace_is_well_formed,
+    region_is_admissible,
+    residency_is_lawful,
 )
 from hive.protocol.machine import Check
 from hive.protocol.refusals import Refusal
@@ -149,12 +153,6 @@ def is_new(judgement: Judgement, view: View) -> Verdict | None:
 
 
 # ── 5 · namespace grammar; the leaf covers namespace, action, region ───────────────────────
-
-
-def namespace_is_well_formed(judgement: Judgement, view: View) -> Verdict | None:
-    if is_namespace(judgement.header.namespace):
-        return None
-    return Refusal(refusals.BAD_NAMESPACE, judgement.header.namespace[:64])
 
 
 def records_are_resolved(judgement: Judgement, view: View) -> Verdict | None:
@@ -393,6 +391,8 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(3, "federation", federation_is_ours),
     Step(4, "verified-seen set", is_new),
     Step(5, "namespace grammar", namespace_is_well_formed),
+    Step(5, "own region", region_is_admissible),
+    Step(5, "residency by law", residency_is_lawful),
     Step(5, "records", records_are_resolved),
     Step(5, "capability", leaf_covers),
     Step(6, "receipt present", receipt_is_there),

@@ -10,7 +10,7 @@ time, so that a healed partition is noticed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from hive.errors import ConfigError, MalformedFrame
@@ -89,6 +89,8 @@ class Introductions:
         )
         self._wanted: dict[PeerId, MonotonicUs] = {}
         self._due_at: MonotonicUs | None = None
+        self.wants_stream: Callable[[Known], bool] = lambda known: True
+        """With which complete contacts streams are kept; who replicates says so."""
 
     @property
     def deadline(self) -> MonotonicUs | None:
@@ -133,6 +135,7 @@ class Introductions:
             known = Known(peer, chain, endpoint, datagram_key)
             self.known.put(peer, known)
         known.chain, known.endpoint, known.datagram_key = chain, endpoint, datagram_key
+        self._core.regions.put(peer, chain.region)
         return known
 
     def reached(self, peer: PeerId, endpoint: Endpoint, now: Now) -> Effects:
@@ -218,7 +221,8 @@ class Introductions:
 
     def stream_wanted(self, known: Known, now: Now) -> Effects:
         """Opens the stream where none is there and it is ours to open, or nobody else does."""
-        if known.peer in self._core.connected or known.record is None or known.is_dead:
+        is_there = known.peer in self._core.connected
+        if is_there or known.record is None or known.is_dead or not self.wants_stream(known):
             known.missed_at = None
             return []
         known.missed_at = known.missed_at or now.monotonic_us

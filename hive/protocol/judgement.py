@@ -139,6 +139,7 @@ class View:
     """What the steps read."""
 
     federation: FederationId
+    region: str
     config: IngressConfig
     trust: TrustState
     store: PendingStore

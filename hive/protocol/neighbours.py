@@ -226,7 +226,7 @@ class Neighbours:
                 case SelfRefuted():
                     effects.append(MemberNews(self._core.own.peer, "alive", effect.incarnation))
                 case PeerUnknown():
-                    effects += self._locate(effect.peer, now)
+                    effects += self.locate(effect.peer, now)
                 case _:
                     assert_never(effect)
         return effects
@@ -244,7 +244,7 @@ class Neighbours:
         gone = self.tell_discovery(ContactDied(peer), now)
         return [MemberNews(peer, state, incarnation), *gone]
 
-    def _locate(self, peer: PeerId, now: Now) -> Effects:
+    def locate(self, peer: PeerId, now: Now) -> Effects:
         """Somebody spoke of a peer unknown here: its record in the DHT says where it is."""
         return self.tell_discovery(RecordRequested(self._core.tokens.fresh(), peer), now)
 

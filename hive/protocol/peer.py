@@ -44,7 +44,9 @@ from hive.protocol.commands import (
 from hive.protocol.core import Core, Effects, OwnNode
 from hive.protocol.discovery.kademlia import Discovery
 from hive.protocol.discovery.records import SignedRecord
+from hive.protocol.dissemination.messages import Push
 from hive.protocol.events import (
+    DISSEMINATION,
     Admitted,
     Asked,
     DatagramOpened,
@@ -70,7 +72,6 @@ from hive.protocol.intake import Intake
 from hive.protocol.introductions import Introductions
 from hive.protocol.judgement import Arrival, Step, View
 from hive.protocol.machine import (
-    Received,
     Sign,
     SignatureMade,
     Ticked,
@@ -108,9 +109,7 @@ from hive.protocol.peer_config import PeerConfig, PeerPorts
 from hive.protocol.pending import PendingStore
 from hive.protocol.quarantine import Quarantine
 from hive.protocol.recollection import Recollection
-from hive.protocol.reconciliation.events import (
-    Changed,
-)
+from hive.protocol.reconciliation.events import Changed
 from hive.protocol.recordkeeping import Recordkeeping, Taken
 from hive.protocol.refusals import Refusal
 from hive.protocol.replication import Replication
@@ -122,13 +121,10 @@ from hive.wire.ids import FederationId, PeerId, RecordId
 from hive.wire.randomness import Stream
 from hive.wire.schema import Record, label_of_untrusted
 
-FORKS_MAX: Final = 16
-"""Fork proofs told to a newly connected peer; reconciliation tells the rest where they matter."""
-
 ADMITTING_MAX: Final = 1_024
 """Commands that wait for their records to be durable; the oldest is answered by nobody."""
 
-_BY_LABEL = {cls.LABEL: cls for cls in MESSAGES}
+_BY_LABEL: dict[str, type[Record]] = {Push.LABEL: Push, **{each.LABEL: each for each in MESSAGES}}
 
 
 class Peer:
@@ -158,6 +154,7 @@ class Peer:
             budgets=Budgets(config.budget),
             epochs=ports.epochs,
             custody=ports.custody,
+            law=ports.law,
             stream=Stream(seed, "peer", own.peer),
         )
         self.view = self._view(config, ports)
@@ -168,7 +165,8 @@ class Peer:
         self.authorship = Authorship(self.core, config.authorship, self.intake, agents, sessions)
         self.recollection = Recollection(self.core, agents)
         self.neighbours = Neighbours(self.core, config, own_record, seed)
-        self.replication = Replication(self.core, config, seed)
+        near = (self.introductions, self.neighbours.hierarchy, self.neighbours.locate)
+        self.replication = Replication(self.core, config, *near, seed)
         self.stores = Stores(self.core)
         self.accusations = Accusations(self.core, self.stores)
         self._admitting: BoundedMap[Token, RequestId] = BoundedMap(ADMITTING_MAX)
@@ -192,6 +190,7 @@ class Peer:
         core = self.core
         return View(
             federation=core.federation,
+            region=core.own.region,
             config=config.ingress,
             trust=core.trust,
             store=core.pending,
@@ -234,7 +233,7 @@ class Peer:
             case Ticked():
                 return self._tick(now)
             case DatagramOpened():
-                return self.neighbours.datagram(event, now)
+                return self._datagram(event, now)
             case Greeted():
                 return self._greeted(event, now)
             case Reached():
@@ -266,7 +265,7 @@ class Peer:
 
     def _tick(self, now: Now) -> Effects:
         effects = self.neighbours.ticked(now)
-        effects += self.replication.reconcile(Ticked(), now)
+        effects += self.replication.ticked(now)
         effects += self.statements.ticked(now)
         effects += self._outputs(self.intake.ticked(now), now)
         return [*effects, *self.stores.pay_owed()]
@@ -280,6 +279,11 @@ class Peer:
             effects += self._outputs(self.intake.records_admitted(taken.admitted, now), now)
         return effects
 
+    def _datagram(self, event: DatagramOpened, now: Now) -> Effects:
+        if event.kind == DISSEMINATION:
+            return self.replication.said(event.sender, event.untrusted_payload, now)
+        return self.neighbours.datagram(event, now)
+
     # Streams.
 
     def _connected(self, peer: PeerId, now: Now) -> Effects:
@@ -287,10 +291,7 @@ class Peer:
         effects = self.replication.connected(peer, now)
         effects += self.statements.greet(peer)
         effects.append(SendFrame(peer, WantRevocations().to_body()))
-        proofs = tuple(proof.to_bytes() for proof in self.core.quarantine.proofs()[:FORKS_MAX])
-        if proofs:
-            effects.append(SendFrame(peer, Forks(proofs).to_body()))
-        return effects
+        return [*effects, *self.accusations.greet(peer)]
 
     def _disconnected(self, peer: PeerId, now: Now) -> Effects:
         self.core.connected.pop(peer, None)
@@ -303,7 +304,7 @@ class Peer:
         if cls is None or cls is WantDeltas:
             if not self.core.budgets.charge(sender, len(payload), 1, now.monotonic_us):
                 return [RefusedNews(Refusal(refusals.OVER_BUDGET, "asks"), sender, b"")]
-            return self.replication.reconcile(Received(sender, payload), now)
+            return self.replication.heard(sender, payload, now)
         try:
             message: Record = cls.from_body_untrusted(payload)
         except MalformedFrame:
@@ -316,7 +317,7 @@ class Peer:
     def _is_affordable(self, message: Record, sender: PeerId, size: int, now: Now) -> bool:
         """Step 0 for what is no delta; deltas are charged one by one."""
         match message:
-            case Deltas():
+            case Deltas() | Push():
                 return True
             case Records():
                 checks = len(message.envelopes)
@@ -332,9 +333,10 @@ class Peer:
 
     def _message(self, message: Record, sender: PeerId, now: Now) -> Effects:
         match message:
-            case Deltas():
+            case Deltas() | Push():
+                told = self.replication.pushed(message, sender, now)
                 arrivals = [Arrival(envelope, sender) for envelope in message.envelopes]
-                return self._outputs(self.intake.arrive(arrivals, now), now)
+                return [*told, *self._outputs(self.intake.arrive(arrivals, now), now)]
             case Records():
                 return self._records(message.envelopes, sender, now)
             case WantRecords():

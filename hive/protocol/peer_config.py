@@ -8,7 +8,7 @@ from hive.protocol.authorship import AuthorshipConfig
 from hive.protocol.budget import BudgetConfig
 from hive.protocol.core import CustodyPort
 from hive.protocol.discovery.config import DiscoveryConfig
-from hive.protocol.dissemination.push import PushConfig
+from hive.protocol.dissemination.config import DisseminationConfig
 from hive.protocol.freshness import FreshnessConfig
 from hive.protocol.introductions import IntroductionConfig
 from hive.protocol.judgement import (
@@ -36,7 +36,7 @@ class PeerConfig:
     introduction: IntroductionConfig = field(default_factory=IntroductionConfig)
     membership: SwimConfig = field(default_factory=SwimConfig.for_lan)
     discovery: DiscoveryConfig = field(default_factory=DiscoveryConfig.for_lan)
-    push: PushConfig = field(default_factory=PushConfig.for_lan)
+    dissemination: DisseminationConfig = field(default_factory=DisseminationConfig.for_lan)
     reconciliation: ReconciliationConfig = field(default_factory=ReconciliationConfig.for_lan)
     interest: tuple[str, ...] = ("",)
     """Namespace prefixes this node wants pushed; "" wants everything it may hold."""

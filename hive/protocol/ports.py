@@ -248,6 +248,9 @@ class LawPort(Protocol):
     def denial(self, delta: Delta, region: str) -> str:
         """The reason code of a denial, "" where the law permits; `region` is the writer's."""
 
+    def regions(self, namespace: str) -> tuple[str, ...]:
+        """The regions whose nodes may hold the namespace or hear its name, sorted; empty: all."""
+
 
 class DurabilityPort(Protocol):
     """Step 13: what an acknowledgement promises."""

@@ -119,6 +119,20 @@ NOT_COVERED = _reason(
     "No single capability of the author covers this action in this namespace from this region.",
     "Ask the organisation's issuer for a wider capability: `hive agent issue`.",
 )
+OUTSIDE_RESIDENCY = _reason(
+    "outside_residency",
+    5,
+    Fault.SENDER,
+    "The author signed that nodes of this region may not hold the delta.",
+    "Nothing to do here: whoever sent it let data leave its jurisdiction.",
+)
+RESIDENCY_UNLAWFUL = _reason(
+    "residency_unlawful",
+    5,
+    Fault.AUTHOR,
+    "The regions that the author signed are not those that the law names for the namespace.",
+    "The writing node must know the same residency of the namespace as its federation.",
+)
 RECEIPT_MISSING = _reason(
     "receipt_missing",
     6,

@@ -165,6 +165,7 @@ class Gate:
             assert isinstance(self.trust.admit(envelope, START_MS), Admitted)
         self.view = View(
             federation=self.federation.id,
+            region="eu",
             config=IngressConfig(),
             trust=self.trust,
             store=PendingStore(self.store),

@@ -136,7 +136,10 @@ def more_parents_than_the_format_has_room_for(gate: Gate) -> bool:
     return succeeds(gate, gate.pen().write(parents=parents, encode_header=_unchecked))
 
 
-@case("malformed", twin=with_step("typed decode", _decodes_anything))
+@case(
+    "malformed",
+    twin=with_step("typed decode", _decodes_anything, "own region", "residency by law"),
+)
 def a_region_name_longer_than_its_bound(gate: Gate) -> bool:
     return succeeds(gate, gate.pen().write(residency=("r" * 65,), encode_header=_unchecked))
 
@@ -237,6 +240,16 @@ def a_record_of_somebody_else(gate: Gate) -> bool:
     gate.knows(victim)
     pen = gate.pen(thief)
     return succeeds(gate, pen.write(author=victim.record.inception))
+
+
+@case("outside_residency", "own region", "residency by law", also="the law names no regions either")
+def a_delta_whose_author_signed_that_it_stays_elsewhere(gate: Gate) -> bool:
+    return succeeds(gate, gate.pen().write(residency=("us",)))
+
+
+@case("residency_unlawful", "residency by law")
+def regions_that_the_law_does_not_name(gate: Gate) -> bool:
+    return succeeds(gate, gate.pen().write(residency=("eu",)))
 
 
 # 6
@@ -541,6 +554,9 @@ class NoLawButOurs:
 
     def denial(self, delta: Delta, region: str) -> str:
         return "forbidden"
+
+    def regions(self, namespace: str) -> tuple[str, ...]:
+        return ()
 
 
 @case("law_denied", "law", gate={"law": NoLawButOurs()}, twin_gate={"law": NoLawButOurs()})

@@ -227,7 +227,7 @@ class World:
                 self._greet(effect.conversation, whole=True)
             case ev.OpenStream():
                 self._open(own, effect.peer)
-            case ev.RetireContact():
+            case ev.RetireContact() | ev.CloseStream():
                 self._close(own, effect.peer)
             case ev.Search():
                 self._put(0, own, ev.Searched(effect.request, _search(node, effect), True))
