@@ -13,6 +13,7 @@ SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "Start": ("demo", "init", "invite", "join", "up", "down"),
     "Memory": ("remember", "import", "recall", "show", "log", "forget", "export", "verify"),
     "Operate": ("status", "peers", "doctor", "metrics", "backup", "restore", "bench"),
+    "Simulate": ("simulate",),
     "Rights and keys": ("agent", "keys", "revoke"),
     "Federation": ("found", "org"),
     "Shell": ("completion",),

@@ -39,5 +39,6 @@ Worlds of whole peers:
 `sweep`         many seeds over a grid of settings, resumable
 `pool`          worker processes; one that dies is a finding
 `shrinking`     the smallest part of a case that still fails
+`mutants`       shipped machines with one thing wrong, to be caught
 `federation`    a federation with every key at hand
 """

@@ -48,7 +48,7 @@ from .world import World
 EVERY_US: Final = 2_000_000
 """How often a liar makes something up."""
 AHEAD_MS: Final = 120_000
-FLOOD_COUNT: Final = 200
+FLOOD_COUNT: Final = 40
 
 
 class Liar:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from hive.errors import ConfigError
 
@@ -212,6 +212,3 @@ def replay_line(row: Mapping[str, Any]) -> str:
     """The command that runs a row's case again."""
     settings = "".join(f" --set {key}={value}" for key, value in row["settings"].items())
     return f"hive simulate run {row['scenario']} --seed {row['seed']}{settings}"
-
-
-FINDINGS_SHOWN: Final = 10
