@@ -16,6 +16,8 @@ machines in statistical tests.
 `network`       what becomes of each packet, and what it costs
 `disturbances`  what can be wrong with links, as data
 `topology`      regions, clusters, zones; latency between them
+`cells`         membership alone: cells and rings under faults and liars
+`cell_figures`  how fast deaths are noticed, who dies falsely, what quiet costs
 `draws`         cheap keyed randomness
 `gossip`        dissemination alone: shipped views and trees, the rest modelled
 `calibration`   what engine and network cost by themselves

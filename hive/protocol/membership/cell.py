@@ -61,7 +61,7 @@ class Cell:
         self.is_leaving = False
         self.view = view
         self.queue = GossipQueue(config.queue_max)
-        self.suspicions = Suspicions()
+        self.suspicions = Suspicions(config.ping_timeout_us // 2)
         self.health = LocalHealth(config.health_max)
         self.accusers: TokenBuckets[PeerId] = TokenBuckets(
             config.accusations_burst, config.accusation_refill_us, config.members_max

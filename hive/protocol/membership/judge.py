@@ -30,6 +30,7 @@ from hive.protocol.membership.events import (
 )
 from hive.protocol.membership.messages import (
     INCARNATION_MAX,
+    Ping,
     Pull,
     Signed,
     Standing,
@@ -40,6 +41,8 @@ from hive.protocol.membership.verifier import Verifier
 from hive.protocol.membership.view import Member
 from hive.wire.ids import Inception, PeerId
 
+ASKED_AT_ONCE = 32
+"""Suspected members asked once more in one moment; a crowd that dies together is not asked."""
 ACCUSATIONS_KEPT = 8
 """Accusations kept of one member: those that count, and one more that says dead."""
 
@@ -105,8 +108,12 @@ class Judge:
     # what time does
 
     def expire(self) -> None:
-        """Declares dead whom nobody cleared in time."""
+        """Asks the suspected once more; declares dead whom nobody cleared in time."""
         cell = self._cell
+        for peer in cell.suspicions.take_asks(cell.now_us)[:ASKED_AT_ONCE]:
+            if (member := cell.view.get(peer)) is not None:
+                statements = cell.statements_for(member)
+                cell.send(peer, Ping(cell.next_token(), member.incarnation, statements))
         for peer in cell.suspicions.take_due(cell.now_us):
             member = cell.view.get(peer)
             if member is None:

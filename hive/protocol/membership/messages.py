@@ -18,7 +18,8 @@ from hive.wire.codec import Array, Integer, Octets, decode_typed, is_canonical
 from hive.wire.ids import DIGEST_BYTES, PEER_ID_BYTES, Digest, PeerId
 from hive.wire.schema import Many, Part, Record, part, record
 
-PAYLOAD_BYTES_MAX: Final = 1_100
+PAYLOAD_BYTES_MAX: Final = 1_094
+"""What a sealed datagram carries at most."""
 STATEMENTS_MAX: Final = 7
 """Signed statements in one message."""
 STATEMENTS_BYTES_MAX: Final = 980

@@ -14,6 +14,8 @@ from hive.wire.ids import Inception, PeerId
 
 _HELPERS_DRAWN = 4
 """Members looked at for each helper wanted, so that different orgs are found."""
+_QUIET_INTERVALS = 4
+"""After so many without a word from anybody a member may be the last one."""
 _PROBED = (Standing.ALIVE, Standing.SUSPECT, Standing.INTRODUCED)
 
 
@@ -164,7 +166,8 @@ class Prober:
         helpers = probe.helpers or ()
         missing = len(helpers) - len(probe.nacks)
         self._cell.health.worsen(missing if helpers else 1)
-        if helpers and not probe.nacks and self._cell.heard_at >= probe.started_at:
+        since = probe.started_at - _QUIET_INTERVALS * self._cell.config.probe_interval_us
+        if helpers and not probe.nacks and self._cell.heard_at >= since:
             return
         self._author.accuse(probe.subject)
         for helper in helpers:

@@ -58,6 +58,10 @@ def sends_max(live_count: int, multiplier: int) -> int:
     return multiplier * len(str(live_count))
 
 
+ASKS = 2
+"""Times that a suspected member is asked once more before its timer runs out."""
+
+
 @dataclass(slots=True)
 class _Timer:
     started_at: int
@@ -65,18 +69,24 @@ class _Timer:
     factor: int
     wanted: int
     deadline: int
+    asks_left: int = ASKS
+
+    def due_at(self, ask_us: int) -> int:
+        """When the subject is asked again, or the timer runs out."""
+        return self.deadline - self.asks_left * ask_us
 
 
 class Suspicions:
-    """The running timers, at most one a member."""
+    """The running timers, at most one a member; `ask_us` lies between the last asks and the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, ask_us: int = 0) -> None:
+        self._ask_us = ask_us
         self._timers: dict[PeerId, _Timer] = {}
         self._deadline: int | None = None
 
     @property
     def deadline(self) -> MonotonicUs | None:
-        """When the first of them runs out."""
+        """When the first of them runs out, or its subject is to be asked once more."""
         return None if self._deadline is None else MonotonicUs(self._deadline)
 
     def wanted(self, subject: PeerId) -> int:
@@ -109,6 +119,26 @@ class Suspicions:
             timer.deadline += by_us
         self._settle()
 
+    def take_asks(self, now_us: int) -> list[PeerId]:
+        """The subjects to be asked now, in order of peer id; none beyond its end."""
+        if self._deadline is None or now_us < self._deadline:
+            return []
+        due = []
+        for peer in sorted(self._timers):
+            timer = self._timers[peer]
+            if timer.asks_left and timer.due_at(self._ask_us) <= now_us:
+                timer.asks_left -= 1
+                if timer.deadline > now_us:
+                    due.append(peer)
+        self._settle()
+        return due
+
+    def hold(self, until_us: int) -> None:
+        """Lets none run out before then."""
+        for timer in self._timers.values():
+            timer.deadline = max(timer.deadline, until_us)
+        self._settle()
+
     def take_due(self, now_us: int) -> list[PeerId]:
         """Removes the timers that ran out and gives their subjects, in order of peer id."""
         if self._deadline is None or now_us < self._deadline:
@@ -120,4 +150,5 @@ class Suspicions:
         return due
 
     def _settle(self) -> None:
-        self._deadline = min((timer.deadline for timer in self._timers.values()), default=None)
+        due = (timer.due_at(self._ask_us) for timer in self._timers.values())
+        self._deadline = min(due, default=None)

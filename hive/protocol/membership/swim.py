@@ -12,7 +12,8 @@ signed by its accuser. Statements spread by gossip (`gossip_queue`), on their ow
 of pings and acks. A suspected member still counts as live, and whoever pings it hands it the
 accusation (buddy system), so that it can refute by signing alive at its next incarnation. Each
 further accuser shortens the suspicion (`suspicion`): the nacks of the first probe are enough to
-bring it to its shortest at once. When it runs out, each node itself declares the member dead;
+bring it to its shortest at once. Shortly before it runs out each node asks the member twice more,
+for the refutation may have been lost on its way; then it declares the member dead by itself:
 nobody else's word kills, a "dead" of others is one more accuser.
 
 What keeps insiders harmless (`judge`): statements count by their own signature, whoever passes
@@ -178,9 +179,13 @@ class Swim:
         self._author.say_alive()
 
     def _forgive_stall(self) -> None:
-        """A deadline missed by a whole probe interval is our own fault, not the others'."""
+        """A deadline missed is our own fault, not the others': what was said meanwhile waits
+        to be heard before anybody is declared dead."""
         cell, due = self._cell, self.deadline
         late = 0 if due is None else cell.now_us - due
+        if late < cell.config.gossip_interval_us // 2:
+            return
+        cell.suspicions.hold(cell.now_us + 2 * cell.config.gossip_interval_us)
         if late < cell.config.probe_interval_us:
             return
         cell.tally.stalls += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from hive.protocol.membership.events import Introduction
@@ -84,6 +84,23 @@ class View:
         self._orgs: dict[Inception, int] = {}
         self._digests: list[bytes | None] = [None] * BUCKETS
         self._root: Digest | None = None
+
+    @classmethod
+    def of(cls, members: Iterable[Member]) -> View:
+        """The base of many views, nobody's own; to be copied."""
+        base = cls(PeerId(b""))
+        for member in members:
+            base.put(member)
+        return base
+
+    def copy_for(self, own: PeerId) -> View:
+        """A view of another node with the same members; what is frozen is shared."""
+        view = View(own)
+        view._members = dict(self._members)
+        view._known, view._live = list(self._known), list(self._live)
+        view._sought = [peer for peer in self._sought if peer != own]
+        view._orgs, view._digests, view._root = dict(self._orgs), list(self._digests), self._root
+        return view
 
     def __len__(self) -> int:
         return len(self._members)

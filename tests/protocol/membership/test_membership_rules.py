@@ -198,7 +198,7 @@ def test_signed_nacks_confirm_a_suspicion_at_its_start() -> None:
     lone.tick_until(started + 10 * MILLISECOND)
     suspected = [news for news in lone.news if isinstance(news, MemberSuspected)]
     assert [news.peer for news in suspected] == [subject.peer], "all nacked: no need to wait"
-    for at in range(0, 2_100, 100):
+    for at in range(0, 2_700, 100):
         lone.tick_until(started + at * MILLISECOND)
     assert lone.standing(subject) == Standing.DEAD
 
@@ -206,7 +206,7 @@ def test_signed_nacks_confirm_a_suspicion_at_its_start() -> None:
 def test_who_hears_others_but_neither_ack_nor_nack_accuses_nobody() -> None:
     lone = Lone(tuple(f"p{number}" for number in range(6)))
     chatty = lone.others[0]
-    for at in range(0, 6_000, 100):
+    for at in range(0, 10_000, 100):
         lone.tick_until(at * MILLISECOND)
         lone.feed(Received(chatty.peer, Ping(at, 1, ()).to_body()))
     assert not any(isinstance(news, MemberSuspected) for news in lone.news)
@@ -217,7 +217,7 @@ def test_the_last_one_left_declares_the_others_dead() -> None:
     network = cell_of(6)
     for name in ("n1", "n2", "n3", "n4", "n5"):
         network.kill(name)
-    network.run(60 * SECOND)
+    network.run(120 * SECOND)
     assert network.nodes["n0"].swim.view.live_count == 1
 
 
@@ -232,14 +232,14 @@ def test_helpers_are_of_distinct_organisations() -> None:
         assert len({orgs_of[helper] for helper in helpers}) == len(helpers) == LAN.helpers
 
 
-def test_the_accused_hears_of_it_from_whoever_pings_it() -> None:
+def test_the_accused_hears_of_it_first_from_whomever_it_meets() -> None:
     lone = Lone(("p0", "p1", "p2", "p3"))
     lie = lone.others[0].says(lone.others[1].peer, Standing.SUSPECT, 1)
     lone.tell(lone.others[0], lie)
     lone.sent.clear()
-    lone.tick_until(4 * SECOND)
-    pings = [m for r, m in lone.sent if isinstance(m, Ping) and r == lone.others[1].peer]
-    assert lie in pings[0].statements
+    lone.feed(Received(lone.others[1].peer, Ping(1, 1, ()).to_body()))
+    (answer,) = [message for _, message in lone.sent if isinstance(message, Ack)]
+    assert answer.statements[0] == lie
 
 
 def test_a_ping_is_repeated_inside_its_interval_before_helpers_are_asked() -> None:

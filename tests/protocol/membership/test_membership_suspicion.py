@@ -76,6 +76,27 @@ def test_a_confirmation_counts_from_the_start_of_the_suspicion() -> None:
     assert timers.deadline is None
 
 
+def test_the_suspected_is_asked_twice_more_before_its_timer_runs_out() -> None:
+    timers = Suspicions(ask_us=100)
+    timers.begin(A, 0, 1_000, 6, 0)
+    asked = []
+    while (due := timers.deadline) is not None:
+        asked += [due] * len(timers.take_asks(due))
+        if timers.take_due(due):
+            break
+    assert asked == [800, 900]
+    assert due == 1_000
+
+
+def test_a_timer_shortened_to_its_end_asks_no_more() -> None:
+    timers = Suspicions(ask_us=100)
+    timers.begin(A, 0, 1_000, 6, 3)
+    timers.confirm(A, 3)
+    assert timers.take_asks(1_000) == []
+    assert timers.take_asks(1_000) == []
+    assert timers.take_due(1_000) == [A]
+
+
 def test_a_cancelled_suspicion_never_runs_out() -> None:
     timers = Suspicions()
     timers.begin(A, 0, SECOND, 6, 0)

@@ -233,7 +233,7 @@ def test_one_org_brings_a_suspicion_to_its_shortest_only_where_it_is_alone(
     (verify,) = cell.take_outbox()
     assert isinstance(verify, Verify)
     judge.verified(verify.token, (True,) * 4)
-    assert cell.suspicions.deadline == seconds * SECOND
+    assert cell.suspicions.deadline == seconds * SECOND - network.config.ping_timeout_us
 
 
 # faults of the network
