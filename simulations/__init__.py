@@ -20,6 +20,7 @@ machines in statistical tests.
 `cell_figures`  how fast deaths are noticed, who dies falsely, what quiet costs
 `draws`         cheap keyed randomness
 `gossip`        dissemination alone: shipped views and trees, the rest modelled
+`gossip_figures` its redundancy, hops and latency beside their goals
 `calibration`   what engine and network cost by themselves
 
 Worlds of whole peers:
