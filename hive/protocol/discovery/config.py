@@ -27,6 +27,14 @@ class DiscoveryConfig:
     """Disjoint paths of a record read or write. Each costs about k queries more; 1..8."""
     refresh_paths: int = 1
     """Disjoint paths of a plain lookup or refresh; 1..8."""
+    region_peers: int = 40
+    """Peers expected in the region of a record key, of whom a read or write asks every one that
+    it hears of, however many Sybils are nearer. More resists more of them; k..4 k."""
+    diverse_min: int = 10
+    """Of those asked near a record key, how many must be within `contacts_per_org_max` of their
+    organisation before a path is done; 0..k."""
+    holders_max: int = 128
+    """Peers that one publication stores at, where its key is contested; 2 k..256."""
     split_bits: int = 1
     """Buckets off our own branch split until their depth is a multiple of it (b in the paper).
     More shortens lookups and widens the table; 1..5."""
@@ -64,7 +72,7 @@ class DiscoveryConfig:
     estimates_max: int = 1_024
     """Peers whose round-trip estimate is remembered."""
     exchanges_max: int = 4_096
-    """Requests in flight; at least lookups_max * max(paths) * k, so that none is ever refused."""
+    """Requests in flight; at least lookups_max * max(paths) * k, so that none is refused."""
 
     lookups_max: int = 32
     """Lookups, reads and publications at one time; those beyond it wait in a queue."""
@@ -91,11 +99,16 @@ class DiscoveryConfig:
     records_max: int = 8_192
     """Records kept for others; at the cap the one farthest from us gives way."""
     records_per_key_max: int = 64
-    """Records kept under one key (providers of one namespace)."""
+    """Records kept under one key (providers of one namespace); at the cap the organisation with
+    the most of them gives way to one with fewer."""
     records_per_org_max: int = 1_024
     """Records kept for one organisation, over all keys."""
     records_per_read_max: int = 256
-    """Different records one read remembers."""
+    """Records by unknown signers that one read remembers."""
+    records_per_org_read_max: int = 64
+    """Records of one organisation that one read gives; others' are not counted against it."""
+    bad_records_max: int = 8
+    """Badly signed records of one answerer before a read looks at none of it any more."""
     verifications_max: int = 1_024
     """Signature batches at the driver; stores beyond it are answered `BUSY`."""
     verifications_per_peer_max: int = 32
@@ -124,6 +137,8 @@ class DiscoveryConfig:
             (1 <= self.alpha <= self.k, "alpha must lie in 1..k"),
             (min(self.record_paths, self.refresh_paths) >= 1, "a lookup needs a path"),
             (self.siblings_max >= self.k, "siblings_max must be at least k"),
+            (0 <= self.diverse_min <= self.k, "diverse_min must lie in 0..k"),
+            (self.holders_max >= 2 * self.k, "holders_max must be at least 2 k"),
             (2 * self.k <= self.named_max <= 255, "named_max must lie in 2 k..255"),
             (self.fails_max >= 2, "fails_max must be at least 2: one loss never evicts"),
             (1 <= self.tries_max <= 6, "tries_max must lie in 1..6"),
@@ -132,8 +147,8 @@ class DiscoveryConfig:
                 "the retransmission timeouts must rise: min, initial, max",
             ),
             (
-                self.exchanges_max >= self.lookups_max * widest,
-                "exchanges_max must be at least lookups_max * paths * k",
+                self.exchanges_max >= self.lookups_max * max(widest, self.holders_max),
+                "exchanges_max must be at least lookups_max * paths * k, and * holders_max",
             ),
             (self.hedge_us <= self.patience_us, "hedge_us must not exceed patience_us"),
             (self.candidates_max >= 2 * self.k, "candidates_max must be at least 2 k"),

@@ -23,7 +23,7 @@ from hive.protocol.discovery.events import (
     Published,
     RecordFound,
 )
-from hive.protocol.discovery.lookup import Lookup
+from hive.protocol.discovery.lookup import Lookup, Thoroughness
 from hive.protocol.discovery.messages import SKIP_MAX, Answer, Found, Records, Store, Stored
 from hive.protocol.discovery.reading import Reading
 from hive.protocol.discovery.records import KeyBook, Opened
@@ -87,7 +87,13 @@ class Errands:
             to_integer(wish.target), self._config.k * paths, lambda contact: True
         )
         lookup = Lookup(
-            wish.target, self._own, start, paths, self._table.network_bits(), self._config
+            wish.target,
+            self._own,
+            start,
+            paths,
+            self._table.network_bits(),
+            self._config,
+            self._thoroughness(wish),
         )
         self._table.touch(lookup.target, now.monotonic_us)
         reading = Reading(wish.target, self._key_book, self._config) if wish.is_read else None
@@ -97,6 +103,14 @@ class Errands:
         ends_at = now.monotonic_us + self._config.lookup_timeout_us
         self._errands[self._number] = Errand(wish, lookup, ends_at, reading)
         return self._advance(self._number, now)
+
+    def _thoroughness(self, wish: Wish) -> Thoroughness | None:
+        if not wish.is_for_record:
+            return None
+        config = self._config
+        possible = config.contacts_per_org_max * self._table.org_count()
+        region = self._table.region_of(config.region_peers)
+        return Thoroughness(region, min(config.diverse_min, possible))
 
     def contact_verified(self, contact: Contact, now: Now) -> list[DiscoveryEffect]:
         """A session stands: whoever waits for it asks."""

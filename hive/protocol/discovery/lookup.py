@@ -17,6 +17,11 @@ An answer names k, the dead among them, and so reaches only up to a *horizon*. W
 nearest that answered lie partly behind it, the nearest answerers are asked for a further page:
 otherwise those who live just behind many silent dead are never named by anybody.
 
+Records are what liars want to hide, so a lookup for one has *thoroughness*: beyond its k
+nearest a path asks on until enough answered within the share of their organisations, and asks
+every candidate of the region in which `region_peers` are expected. Nothing ends it early: Sybils
+nearer than everybody else, or found first, displace nobody (arXiv 2505.01139).
+
 A candidate without a session must be introduced before it can be asked; that time is part of
 its query and occupies its place in flight. Whoever names peers that cannot be introduced is
 blamed, and at `bad_pointers_max` the rest of what it named is dropped.
@@ -28,7 +33,8 @@ of the network (ground ids; the target itself excepted).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from heapq import nsmallest
 from itertools import pairwise
 
@@ -41,22 +47,34 @@ from hive.protocol.discovery.shortlist import Candidate, Shortlist, Standing
 from hive.wire.ids import PeerId
 
 
+@dataclass(frozen=True, slots=True)
+class Thoroughness:
+    """How far beyond the k nearest a path goes: a distance, and a count of diverse answerers."""
+
+    region: int = 0
+    diverse_count: int = 0
+
+
 class Path:
     """One of the disjoint paths."""
 
-    def __init__(self, target: Node, alpha: int, config: DiscoveryConfig) -> None:
+    def __init__(
+        self, target: Node, alpha: int, thoroughness: Thoroughness, config: DiscoveryConfig
+    ) -> None:
         self._config = config
         self._alpha = alpha
+        self._thoroughness = thoroughness
         self._queries = 0
         self.shortlist = Shortlist(target, config.k, config.candidates_max)
         self.open: dict[PeerId, Candidate] = {}
 
     @property
     def is_done(self) -> bool:
-        """Whether the k nearest have answered, or no query is left and none is open."""
+        """Whether the window has answered, or no query is left and none is open."""
         if self._queries >= self._config.queries_max and not self.open:
             return True
-        return all(candidate.standing is Standing.ANSWERED for candidate in self.shortlist)
+        trusted = (c for c in self.shortlist.walk() if not c.is_doubtful)
+        return all(c.standing is Standing.ANSWERED for c in self._window(trusted))
 
     @property
     def doubt_at(self) -> int | None:
@@ -95,18 +113,30 @@ class Path:
         return wanted
 
     def _nearest_quick(self, claims: dict[PeerId, Path]) -> list[Candidate]:
-        nearest: list[Candidate] = []
-        claimed: list[PeerId] = []
-        for _, candidate in self.shortlist.heap:
-            is_free = claims.get(candidate.id, self) is self
-            if candidate.standing is Standing.KNOWN and not is_free:
-                claimed.append(candidate.id)
-            elif not candidate.is_slow:
-                nearest.append(candidate)
-                if len(nearest) == self._config.k:
-                    break
+        claimed = [
+            candidate.id
+            for _, candidate in self.shortlist.heap
+            if candidate.standing is Standing.KNOWN and claims.get(candidate.id, self) is not self
+        ]
         self.shortlist.remove(claimed)
-        return nearest
+        return list(self._window(c for _, c in self.shortlist.heap if not c.is_slow))
+
+    def _window(self, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+        """Of candidates, nearest first, those that must answer before the path is done."""
+        thoroughness, share = self._thoroughness, self._config.contacts_per_org_max
+        diverse_count = 0
+        of_org: dict[bytes, int] = {}
+        for count, candidate in enumerate(candidates):
+            is_enough = count >= self._config.k and diverse_count >= thoroughness.diverse_count
+            if is_enough and self.shortlist.distance_of(candidate) > thoroughness.region:
+                return
+            if candidate.contact is None:
+                diverse_count += 1
+            else:
+                org = candidate.contact.org
+                of_org[org] = of_org.get(org, 0) + 1
+                diverse_count += of_org[org] <= share
+            yield candidate
 
 
 class Lookup:
@@ -120,6 +150,7 @@ class Lookup:
         path_count: int,
         network_bits: int,
         config: DiscoveryConfig,
+        thoroughness: Thoroughness | None = None,
     ) -> None:
         self.target = Node(target)
         self._own = own
@@ -128,7 +159,10 @@ class Lookup:
         self._claims: dict[PeerId, Path] = {}
         self._blame: dict[PeerId, int] = {}
         alpha = max(config.beta, config.alpha // path_count)
-        self._paths = [Path(self.target, alpha, config) for _ in range(path_count)]
+        self._thoroughness = thoroughness or Thoroughness()
+        self._paths = [
+            Path(self.target, alpha, self._thoroughness, config) for _ in range(path_count)
+        ]
         for index, contact in enumerate(start):
             path = self._paths[index % path_count]
             path.shortlist.push(Candidate(contact.peer, b"", None, contact))
@@ -233,7 +267,8 @@ class Lookup:
         """Who shall keep a record: the k nearest, and the k nearest of diverse organisations.
 
         Where many ids near the key belong to one organisation the second set reaches beyond
-        them, so that no organisation can hold a key alone.
+        them, so that no organisation can hold a key alone. Where a key is contested, more of
+        the region keep it, evenly over its distances, up to `holders_max`.
         """
         ordered = sorted(self._answerers(), key=self._distance)
         chosen = {contact.peer: contact for contact in ordered[: self._config.k]}
@@ -246,7 +281,23 @@ class Lookup:
                 diverse_count += 1
             if diverse_count == self._config.k:
                 break
+        if self._is_contested(ordered):
+            within = [c for c in ordered if self._distance(c) <= self._thoroughness.region]
+            chosen |= {contact.peer: contact for contact in self._spread(within, len(chosen))}
         return tuple(chosen.values())
+
+    def _is_contested(self, ordered: Sequence[Contact]) -> bool:
+        """Whether k peers stand where chance would have put half as many."""
+        k = self._config.k
+        if len(ordered) < k or not self._thoroughness.region:
+            return False
+        crowd = self._distance(ordered[k - 1]) * 2 * self._config.region_peers
+        return crowd < self._thoroughness.region * k
+
+    def _spread(self, within: Sequence[Contact], chosen_count: int) -> Sequence[Contact]:
+        room = self._config.holders_max - chosen_count
+        step = max(1, -(-len(within) // max(1, room)))
+        return within[step - 1 :: step]
 
     def _answered(self) -> list[Candidate]:
         return [

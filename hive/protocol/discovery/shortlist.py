@@ -108,5 +108,9 @@ class Shortlist(NodeHeap):  # type: ignore[misc]  # kademlia carries no types
     def __contains__(self, node: Node) -> bool:
         return node.id in self._held
 
+    def distance_of(self, node: Candidate) -> int:
+        """From the target."""
+        return int(self.node.long_id ^ node.long_id)
+
     def _index_of(self, node: Candidate) -> int:
         return bisect_left(self.heap, self.node.distance_to(node), key=lambda pair: pair[0])

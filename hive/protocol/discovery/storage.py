@@ -76,7 +76,10 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia carries no types
         known = slots.get(opened.slot)
         if known is not None:
             return StoreVerdict.STALE if opened.rank < known.opened.rank else StoreVerdict.STORED
-        if len(slots) >= self._config.records_per_key_max:
+        if (
+            len(slots) >= self._config.records_per_key_max
+            and self._crowder(opened.key, org) is None
+        ):
             return StoreVerdict.FULL
         if self._of_org.get(org, 0) >= self._config.records_per_org_max:
             return StoreVerdict.FULL
@@ -93,8 +96,13 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia carries no types
         if self.verdict_on(value.opened, value.org) is not StoreVerdict.STORED:
             return
         known = self._kept.get(key, {}).get(value.opened.slot)
+        crowder = None
+        if known is None and len(self._kept.get(key, {})) >= self._config.records_per_key_max:
+            crowder = self._crowder(key, value.org)
         if known is not None:
             self._forget(known)
+        elif crowder is not None:
+            self._forget(crowder)
         elif self._count >= self._config.records_max:
             self._forget_farthest()
         self._kept.setdefault(key, {})[value.opened.slot] = value
@@ -115,6 +123,16 @@ class RecordStore(IStorage):  # type: ignore[misc]  # kademlia carries no types
 
     def __iter__(self) -> Iterator[tuple[bytes, Kept]]:
         return iter([(key, kept) for key, slots in self._kept.items() for kept in slots.values()])
+
+    def _crowder(self, key: bytes, org: Inception) -> Kept | None:
+        """Under a full key, the oldest record of the organisation with most, if `org` has fewer."""
+        of_org: dict[Inception, int] = {}
+        for kept in self._kept[key].values():
+            of_org[kept.org] = of_org.get(kept.org, 0) + 1
+        crowder = max(of_org, key=lambda each: of_org[each])
+        if of_org[crowder] <= of_org.get(org, 0) + 1:
+            return None
+        return next(kept for kept in self._kept[key].values() if kept.org == crowder)
 
     def _is_nearer(self, key: bytes) -> bool:
         return to_integer(key) ^ self._own < to_integer(self._farthest_key()) ^ self._own

@@ -133,6 +133,17 @@ class Table(RoutingTable):  # type: ignore[misc]  # kademlia carries no types
             return 0
         return max(0, ID_BITS - near[-1].bit_length() + len(near).bit_length())
 
+    def region_of(self, peer_count: int) -> int:
+        """The distance from any target within which about so many peers are expected."""
+        position: int = self.own.long_id
+        near = nsmallest(self.config.k, (c.long_id ^ position for c in self.siblings.values()))
+        return min(2**ID_BITS - 1, near[-1] * peer_count // len(near)) if near else 0
+
+    def org_count(self) -> int:
+        """Organisations among buckets and siblings."""
+        held = [contact for bucket in self.buckets for contact in bucket.nodes.values()]
+        return len({contact.org: None for contact in (*held, *self.siblings.values())})
+
     def __len__(self) -> int:
         return sum(map(len, self.buckets))
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from heapq import heappop, heappush
 
 from hive.protocol.discovery.config import DiscoveryConfig
@@ -123,6 +125,7 @@ class World:
         self._token = 0
         self._sessions: dict[tuple[PeerId, PeerId], None] = {}
         self._trace = hashlib.sha256()
+        self._unsettled: dict[PeerId, Callable[[Resident], None]] = {}
 
     # people
 
@@ -154,6 +157,45 @@ class World:
         self.run(until_us=self.now_us + 15_000 * MILLISECOND_US)
         return added
 
+    def settle(self, count: int, *, known_per_bucket: int = 20) -> list[Resident]:
+        """A network that has long been there: tables as years of lookups would leave them.
+
+        A resident's table is filled when it is first spoken to, so thousands cost little.
+        """
+        added = [self.add(index) for index in range(count)]
+        everybody = sorted(added, key=lambda one: one.peer)
+        ids = [int.from_bytes(one.peer, "big") for one in everybody]
+        fill = partial(
+            self._settle, everybody=everybody, ids=ids, known_per_bucket=known_per_bucket
+        )
+        for resident in added:
+            self._unsettled[resident.peer] = fill
+        return added
+
+    def _settle(
+        self, one: Resident, everybody: list[Resident], ids: list[int], known_per_bucket: int
+    ) -> None:
+        own, low, high = one.contact.long_id, 0, len(ids)
+        stream = Stream(self._seed, "settled", one.peer)
+        known: list[Resident] = []
+        for free_bits in range(159, 0, -1):
+            if high - low <= 2 * known_per_bucket:
+                break
+            branch = own >> free_bits
+            own_low = bisect_left(ids, branch << free_bits)
+            own_high = bisect_left(ids, (branch + 1) << free_bits)
+            others = [*everybody[low:own_low], *everybody[own_high:high]]
+            known += stream.sample(others, known_per_bucket)
+            low, high = own_low, own_high
+        for other in [*known, *everybody[low:high]]:
+            if other is not one:
+                self.introduce(one, other)
+
+    def introduce(self, one: Resident, other: Resident) -> None:
+        """A session, and a contact on one side."""
+        self._sessions[one.peer, other.peer] = self._sessions[other.peer, one.peer] = None
+        one.machine.handle(ContactVerified(other.contact), self.clock())
+
     def nearest(self, target: bytes, count: int, *, without: bytes = b"") -> list[PeerId]:
         position = int.from_bytes(target, "big")
         alive = [r.peer for r in self.residents.values() if r.is_alive and r.peer != without]
@@ -165,6 +207,18 @@ class World:
         effect, took_us = self._command(resident, lambda t: LookupRequested(t, target))
         assert isinstance(effect, LookupFinished)
         return effect, took_us
+
+    def lookup_all(self, resident: Resident, target: bytes) -> list[PeerId]:
+        """Everybody who answered a lookup, result or not."""
+        began = len(resident.machine._errands)
+        assert began == 0
+        self._token += 1
+        self.tell(resident, LookupRequested(Token(self._token), target))
+        (errand,) = resident.machine._errands._errands.values()
+        while self._token not in self.finished:
+            self._step()
+        del self.finished[self._token]
+        return [contact.peer for contact in errand.lookup._answerers()]
 
     def read(self, resident: Resident, key: bytes) -> tuple[RecordFound, int]:
         effect, took_us = self._command(resident, lambda t: RecordRequested(t, key))
@@ -214,6 +268,8 @@ class World:
                 for send in lies:
                     self._send(resident, send)
                 return
+        if resident.peer in self._unsettled:
+            self._unsettled.pop(resident.peer)(resident)
         for effect in resident.machine.handle(event, self.clock()):
             self._perform(resident, effect)
         deadline = resident.machine.deadline

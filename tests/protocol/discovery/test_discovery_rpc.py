@@ -60,7 +60,7 @@ def test_timeout_follows_rfc_6298() -> None:
     rpc.answered(PEER, request, 40_000)
     assert rpc.round_trip_us(PEER) == 40_000
     assert rpc.timeout_us(PEER) == 40_000 + 4 * 20_000
-    for _ in range(200):
+    for _ in range(300):
         send = rpc.ask(PEER, Ping, "again", 0)
         assert send is not None
         rpc.answered(PEER, decode_message_untrusted(send.payload).request, 40_000)
@@ -82,12 +82,12 @@ def test_timeout_never_leaves_its_bounds() -> None:
 
 
 def test_exchanges_and_estimates_are_bounded() -> None:
-    config = DiscoveryConfig(exchanges_max=160, lookups_max=2, estimates_max=8)
+    config = DiscoveryConfig(exchanges_max=256, lookups_max=2, estimates_max=8)
     rpc: Rpc[str] = Rpc(config, Stream(b"s", "rpc"))
     asked = 0
-    for index in range(200):
+    for index in range(300):
         asked += rpc.ask(PeerId(index.to_bytes(20, "big")), Ping, "", 0) is not None
-    assert asked == len(rpc) == 160
+    assert asked == len(rpc) == 256
 
 
 def test_abandoned_peer_leaves_no_exchange() -> None:
