@@ -32,7 +32,7 @@ class DiscoveryConfig:
     it hears of, however many Sybils are nearer. More resists more of them; k..4 k."""
     diverse_min: int = 10
     """Of those asked near a record key, how many must be within `contacts_per_org_max` of their
-    organisation before a path is done; 0..k."""
+    organisation before a path is done; 1..k."""
     holders_max: int = 128
     """Peers that one publication stores at, where its key is contested; 2 k..256."""
     split_bits: int = 1
@@ -137,7 +137,6 @@ class DiscoveryConfig:
             (1 <= self.alpha <= self.k, "alpha must lie in 1..k"),
             (min(self.record_paths, self.refresh_paths) >= 1, "a lookup needs a path"),
             (self.siblings_max >= self.k, "siblings_max must be at least k"),
-            (0 <= self.diverse_min <= self.k, "diverse_min must lie in 0..k"),
             (self.holders_max >= 2 * self.k, "holders_max must be at least 2 k"),
             (2 * self.k <= self.named_max <= 255, "named_max must lie in 2 k..255"),
             (self.fails_max >= 2, "fails_max must be at least 2: one loss never evicts"),

@@ -83,9 +83,7 @@ class Errands:
             self._waiting.append(wish)
             return []
         paths = self._config.record_paths if wish.is_for_record else self._config.refresh_paths
-        start = self._table.nearest(
-            to_integer(wish.target), self._config.k * paths, lambda contact: True
-        )
+        start = self._table.nearest(to_integer(wish.target), self._config.k * paths)
         lookup = Lookup(
             wish.target,
             self._own,
@@ -110,7 +108,7 @@ class Errands:
         config = self._config
         possible = config.contacts_per_org_max * self._table.org_count()
         region = self._table.region_of(config.region_peers)
-        return Thoroughness(region, min(config.diverse_min, possible))
+        return Thoroughness(region, min(config.diverse_min, config.k, possible))
 
     def contact_verified(self, contact: Contact, now: Now) -> list[DiscoveryEffect]:
         """A session stands: whoever waits for it asks."""

@@ -36,7 +36,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
-from itertools import pairwise
+from itertools import islice
 
 from kademlia.node import Node
 
@@ -53,6 +53,11 @@ class Thoroughness:
 
     region: int = 0
     diverse_count: int = 0
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the k nearest are enough."""
+        return not self.region and not self.diverse_count
 
 
 class Path:
@@ -73,7 +78,7 @@ class Path:
         """Whether the window has answered, or no query is left and none is open."""
         if self._queries >= self._config.queries_max and not self.open:
             return True
-        trusted = (c for c in self.shortlist.walk() if not c.is_doubtful)
+        trusted = (pair for pair in self.shortlist.heap if not pair[1].is_doubtful)
         return all(c.standing is Standing.ANSWERED for c in self._window(trusted))
 
     @property
@@ -113,22 +118,26 @@ class Path:
         return wanted
 
     def _nearest_quick(self, claims: dict[PeerId, Path]) -> list[Candidate]:
-        claimed = [
-            candidate.id
-            for _, candidate in self.shortlist.heap
-            if candidate.standing is Standing.KNOWN and claims.get(candidate.id, self) is not self
-        ]
-        self.shortlist.remove(claimed)
-        return list(self._window(c for _, c in self.shortlist.heap if not c.is_slow))
+        heap = self.shortlist.heap
+        if len(claims) > self._queries:
+            known = Standing.KNOWN
+            claimed = [c.id for _, c in heap if c.standing is known and c.id in claims]
+            self.shortlist.remove([peer for peer in claimed if claims[peer] is not self])
+        return list(self._window(pair for pair in heap if not pair[1].is_slow))
 
-    def _window(self, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+    def _window(self, pairs: Iterable[tuple[int, Candidate]]) -> Iterable[Candidate]:
         """Of candidates, nearest first, those that must answer before the path is done."""
+        if self._thoroughness.is_plain:
+            return (candidate for _, candidate in islice(pairs, self._config.k))
+        return self._wide_window(pairs)
+
+    def _wide_window(self, pairs: Iterable[tuple[int, Candidate]]) -> Iterator[Candidate]:
         thoroughness, share = self._thoroughness, self._config.contacts_per_org_max
         diverse_count = 0
         of_org: dict[bytes, int] = {}
-        for count, candidate in enumerate(candidates):
+        for count, (distance, candidate) in enumerate(pairs):
             is_enough = count >= self._config.k and diverse_count >= thoroughness.diverse_count
-            if is_enough and self.shortlist.distance_of(candidate) > thoroughness.region:
+            if is_enough and distance > thoroughness.region:
                 return
             if candidate.contact is None:
                 diverse_count += 1
@@ -235,18 +244,21 @@ class Lookup:
 
     def learnt(self, peer: PeerId, untrusted_pointers: Sequence[bytes]) -> bool:
         """Takes pointers that an open query's peer named; False where they are absurd."""
-        named = [split_pointer_untrusted(pointer) for pointer in untrusted_pointers]
-        distances = [to_integer(named_peer) ^ self.target.long_id for named_peer, _ in named]
-        if any(first >= second for first, second in pairwise(distances)):
-            return False
-        if self._blame.get(peer, 0) >= self._config.bad_pointers_max:
-            return True
+        position, farthest = self.target.long_id, -1
         shortlist = self._claims[peer].shortlist
-        for (named_peer, address), distance in zip(named, distances, strict=True):
-            if shortlist.has_met(named_peer) or named_peer in (self._own, peer):
+        is_heeded = self._blame.get(peer, 0) < self._config.bad_pointers_max
+        news: list[Candidate] = []
+        for pointer in untrusted_pointers:
+            named, address = split_pointer_untrusted(pointer)
+            distance = int.from_bytes(named, "big") ^ position
+            if distance <= farthest:
+                return False
+            farthest = distance
+            if shortlist.has_met(named) or named == self._own or named == peer:
                 continue
-            if self._is_plausible(distance):
-                shortlist.push(Candidate(named_peer, address, peer))
+            if is_heeded and self._is_plausible(distance):
+                news.append(Candidate(named, address, peer))
+        shortlist.push(news)
         return True
 
     def failed(self, peer: PeerId) -> None:

@@ -159,12 +159,16 @@ def fitting(
     items: list[T], size: Callable[[T], int], count_max: int, bytes_max: int
 ) -> tuple[tuple[T, ...], int]:
     """The first items that fit into `bytes_max`, and the bytes they take."""
+    whole = items[:count_max]
+    used = sum(map(size, whole))
+    if used <= bytes_max:
+        return tuple(whole), used
     used = 0
-    for index, item in enumerate(items[:count_max]):
+    for index, item in enumerate(whole):
         if used + size(item) > bytes_max:
-            return tuple(items[:index]), used
+            return tuple(whole[:index]), used
         used += size(item)
-    return tuple(items[:count_max]), used
+    return tuple(whole), used
 
 
 def pointer_size(pointer: bytes) -> int:

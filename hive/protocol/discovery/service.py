@@ -192,11 +192,7 @@ class Service:
     def _named(self, sender: PeerId, target: bytes, first: int) -> list[bytes]:
         """The contacts of one page and one more, which says that there are more."""
         count = min(first + self._config.k + 1, self._config.named_max)
-        nearest = self._table.nearest(
-            to_integer(target),
-            count,
-            lambda contact: contact.fails == 0 and contact.peer != sender,
-        )
+        nearest = self._table.nearest(to_integer(target), count, (sender,), fails_most=0)
         return [contact.pointer for contact in nearest[first:]]
 
     def _store(self, sender: PeerId, request: Store, now: Now) -> Send | Verify:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Collection, MutableMapping
 from heapq import nsmallest
-from itertools import islice
+from operator import itemgetter
+from typing import Final
 
 from kademlia.node import Node
 from kademlia.routing import RoutingTable
@@ -23,6 +24,9 @@ from hive.protocol.discovery.bucket import ID_BITS, Bucket
 from hive.protocol.discovery.config import DiscoveryConfig
 from hive.protocol.discovery.contact import Contact
 from hive.wire.ids import PeerId
+
+FAILS_ANY: Final = 1 << 30
+"""A contact leaves long before."""
 
 
 class Table(RoutingTable):  # type: ignore[misc]  # kademlia carries no types
@@ -50,7 +54,12 @@ class Table(RoutingTable):  # type: ignore[misc]  # kademlia carries no types
 
     def get_bucket_for(self, node: Node) -> int:
         """The index of the bucket whose range holds the node."""
-        return bisect_right(self.buckets, node.long_id, key=lambda held: held.range[0]) - 1
+        return self._index_at(node.long_id)
+
+    def _index_at(self, position: int) -> int:
+        if len(self.buckets) == 1:
+            return 0
+        return bisect_right(self.buckets, position, key=lambda held: held.range[0]) - 1
 
     def add_contact(self, node: Contact) -> Contact | None:
         """Adds or refreshes; gives a silent contact whose place the newcomer could take."""
@@ -102,28 +111,39 @@ class Table(RoutingTable):  # type: ignore[misc]  # kademlia carries no types
         self, node: Node, k: int | None = None, exclude: Node | None = None
     ) -> list[Contact]:
         """The k nearest contacts to the node, nearest first; neither itself nor `exclude`."""
-        return self.nearest(
-            node.long_id,
-            self.config.k if k is None else k,
-            lambda held: held.id != node.id and (exclude is None or not held.same_home_as(exclude)),
-        )
+        without = (node.id,) if exclude is None else (node.id, exclude.id)
+        return self.nearest(node.long_id, self.config.k if k is None else k, without)
 
     def nearest(
-        self, position: int, count: int, is_wanted: Callable[[Contact], bool]
+        self,
+        position: int,
+        count: int,
+        without: Collection[PeerId] = (),
+        fails_most: int = FAILS_ANY,
     ) -> list[Contact]:
-        """The `count` nearest wanted contacts of buckets and siblings, nearest first."""
+        """The `count` nearest of buckets and siblings with at most so many failures."""
         pool = dict(self.siblings)
-        nearest: list[Contact] = []
-        for bucket in sorted(
+        wanted_count = 0
+        for bucket in self._in_order(position):
+            pool.update(bucket.nodes)
+            wanted_count += sum(held.fails <= fails_most for held in bucket.nodes.values())
+            if wanted_count >= count + len(without):
+                break
+        wanted = [
+            (held.long_id ^ position, held)
+            for held in pool.values()
+            if held.fails <= fails_most and held.peer not in without
+        ]
+        wanted.sort(key=itemgetter(0))
+        return [held for _, held in wanted[:count]]
+
+    def _in_order(self, position: int) -> list[Bucket]:
+        if len(self.buckets) == 1:
+            return self.buckets
+        return sorted(
             self.buckets,
             key=lambda held: (held.range[0] ^ position) >> held.free_bits << held.free_bits,
-        ):
-            pool.update(bucket.nodes)
-            nearest += filter(is_wanted, bucket.nodes.values())
-            if len(nearest) >= count:
-                break
-        ordered = sorted(pool.values(), key=lambda held: held.long_id ^ position)
-        return list(islice(filter(is_wanted, ordered), count))
+        )
 
     def network_bits(self) -> int:
         """About log2 of the number of peers, from the density around our own id."""
@@ -148,7 +168,7 @@ class Table(RoutingTable):  # type: ignore[misc]  # kademlia carries no types
         return sum(map(len, self.buckets))
 
     def _circles(self, peer: PeerId) -> tuple[MutableMapping[PeerId, Contact], ...]:
-        bucket = self.buckets[self.get_bucket_for(Node(peer))]
+        bucket = self.buckets[self._index_at(int.from_bytes(peer, "big"))]
         return bucket.nodes, self.siblings, self.passers, bucket.replacement_nodes
 
     def _update(
