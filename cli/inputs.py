@@ -100,6 +100,22 @@ class Allow(_Checked):
         return {"prefix": prefix, "actions": actions}
 
 
+class Seed(_Checked):
+    """`host:port`, numeric or a DNS name."""
+
+    name = "host:port"
+
+    def convert(self, value: str, param: Any, ctx: Any) -> str:
+        """The text itself; `ConfigError` carries the hint."""
+        from hive.transport.addresses import parse_seed
+
+        try:
+            parse_seed(value)
+        except ConfigError as error:
+            self._refuse(value, error.hint, param, ctx)
+        return value
+
+
 class Address(_Checked):
     """`host:port`, numeric."""
 
@@ -121,6 +137,7 @@ DELTA_ID: Final = DeltaIdPrefix()
 MOMENT: Final = Moment()
 ALLOW: Final = Allow()
 ADDRESS: Final = Address()
+SEED: Final = Seed()
 NEW_FILE: Final = click.Path(path_type=Path, dir_okay=False)
 OLD_FILE: Final = click.Path(path_type=Path, dir_okay=False, exists=True, readable=True)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..command import command
-from ..inputs import ADDRESS, NAMESPACE, OLD_FILE
+from ..inputs import ADDRESS, NAMESPACE, OLD_FILE, SEED
 from ..session import Session
 from ..views import emit_made
 
@@ -27,7 +27,7 @@ from ..views import emit_made
 @click.option("--region", default="local", show_default=True, help="Where the node stands.")
 @click.option("--listen", type=ADDRESS, default="127.0.0.1:7440", show_default=True)
 @click.option("--advertise", default="", help="The numeric address that peers should use.")
-@click.option("--bootstrap", type=ADDRESS, multiple=True, help="A node to greet first.")
+@click.option("--bootstrap", type=SEED, multiple=True, help="A node to greet first.")
 @click.option(
     "--founder",
     type=click.Path(path_type=Path, file_okay=False, exists=True),

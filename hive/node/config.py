@@ -17,7 +17,7 @@ from typing import Any, Final
 from hive.custody import outside
 from hive.errors import ConfigError
 from hive.memory.namespaces import GRAMMAR_HINT, is_namespace
-from hive.transport.addresses import parse_address
+from hive.transport.addresses import parse_address, parse_seed
 
 PRESETS: Final = ("lan", "internet")
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -52,7 +52,7 @@ class NodeConfig:
     tls_port: int = 7440
     """Mutual TLS streams; 0 takes a free port."""
     bootstrap: tuple[str, ...] = ()
-    """`host:port` of nodes to greet first; any one that lives is enough."""
+    """`host:port` of nodes to greet first, numeric or a DNS name; any that lives is enough."""
     network: str = "lan"
     """Intervals and budgets: `lan` (one site, many nodes in a subnet) or `internet`."""
     map_mib_max: int = 65_536
@@ -79,7 +79,7 @@ class NodeConfig:
         if self.advertise:
             parse_address(_with_port(self.advertise))
         for address in self.bootstrap:
-            parse_address(address)
+            parse_seed(address)
 
     @property
     def hosts(self) -> tuple[str, ...]:

@@ -65,6 +65,11 @@ class Home:
         return self.path / "recall"
 
     @property
+    def peers(self) -> Path:
+        """Peers of the last run, one address a line; may be deleted or copied elsewhere."""
+        return self.path / "peers"
+
+    @property
     def leaf(self) -> Path:
         """The TLS leaf that the issuer made for the node's record."""
         return self.path / "leaf.der"

@@ -22,6 +22,7 @@ from hive.law.durability import LocalDurability
 from hive.law.epochs import OneEpoch
 from hive.law.rules import CapabilityRules
 from hive.node import clocks
+from hive.node.acquaintances import Acquaintances
 from hive.node.book import Book
 from hive.node.config import NodeConfig, ssh_agent
 from hive.node.datagrams import Datagrams
@@ -55,7 +56,6 @@ from hive.protocol.discovery.contact import Address
 from hive.protocol.peer import Peer
 from hive.protocol.peer_config import PeerPorts
 from hive.store.lmdb_store import LmdbStore
-from hive.transport.addresses import parse_address
 from hive.transport.contexts import TlsContexts
 from hive.transport.datagram import DatagramMachine
 from hive.transport.events import IdentityRenewed, OwnIdentity
@@ -110,7 +110,8 @@ class Node:
         self.upkeep = Upkeep(core, self.signers, keyring)
         self.sessions = Sessions(core, self.peer.recordkeeping, self.signers, keyring, log)
         self.leaf = Leaf(home.leaf, core, self.desk, log)
-        self.kin = Kin(self.peer, store, settings.bootstrap)
+        self.acquaintances = Acquaintances(home, settings.bootstrap, log)
+        self.kin = Kin(self.peer, store, self.acquaintances)
         self.projector = Projector(store, self._open_projection, self._projection_failed)
         self.driver = Driver(
             self.peer, store, self.signers, self.projector, metrics=self.metrics, log=log
@@ -297,16 +298,17 @@ class Node:
                 links.close_all()
 
     async def _bootstrap(self) -> None:
-        known = [parse_address(text) for text in self.settings.bootstrap]
-        known += self.kin.remembered_peers()
+        known = await self.acquaintances.gather()
         if known:
-            await self.driver.ask(Join(tuple(dict.fromkeys(known))))
+            await self.driver.ask(Join(known))
 
     async def _keep_up(self) -> None:
         while True:
             try:
                 await self.renew_what_is_due()
                 self.store.submit(self.kin.remembered(self.tls_address), lambda error: None)
+                if not len(self.peer.introductions.known):
+                    await self._bootstrap()
                 if self.driver.links is not None:
                     self.driver.links.close_ended(self.still_counts)
             except HiveError as error:

@@ -8,6 +8,7 @@ form one subnet each.
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Final, TypeAlias
 
 from hive.errors import ConfigError
@@ -15,6 +16,11 @@ from hive.errors import ConfigError
 Address: TypeAlias = tuple[str, int]
 
 PORT_MAX: Final = 65_535
+NAME_LENGTH_MAX: Final = 253
+_LABEL: Final = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*\.?")
+_NUMBERS: Final = re.compile(r"[0-9.]+")
+"""No name: an address that somebody mistyped."""
 _IPV4_SUBNET_BYTES: Final = 3
 _IPV6_SUBNET_BYTES: Final = 6
 
@@ -60,6 +66,16 @@ def parse_address(text: str) -> Address:
             f"{host!r} is not a numeric address", hint="resolve the name first; [::1]:7000 for IPv6"
         ) from None
     return str(numeric), int(port)
+
+
+def parse_seed(text: str) -> Address:
+    """The same, or `seed.example.org:7000` whose name has yet to be resolved."""
+    host, _, port = text.rpartition(":")
+    if not _NAME.fullmatch(host) or len(host) > NAME_LENGTH_MAX or _NUMBERS.fullmatch(host):
+        return parse_address(text)
+    if not (port.isascii() and port.isdigit() and 0 < int(port) <= PORT_MAX):
+        raise ConfigError(f"{text!r} has no port", hint="write seed.example.org:7440")
+    return host.lower(), int(port)
 
 
 def format_address(address: Address) -> str:
