@@ -1,8 +1,8 @@
 """Kademlia: who is where. A pure machine on the data structures of the `kademlia` package.
 
-Imports errors, wire and `hive.protocol.machine`; of `kademlia` only `node`, `routing` and
-`storage`, which start nothing when imported (`kademlia.routing` does import asyncio for one
-call that `table` overrides; its server, protocol, crawler and rpcudp are never imported).
+Imports errors, wire, the seals of trust and `hive.protocol.machine`; of `kademlia` only `node`,
+`routing` and `storage`, which start nothing when imported (`kademlia.routing` does import asyncio
+for one call that `table` overrides; its server, protocol, crawler and rpcudp are never imported).
 
 `config`        every bound and period, with presets
 `contact`       addresses, pointers and contacts (on `Node`)
@@ -21,4 +21,5 @@ call that `table` overrides; its server, protocol, crawler and rpcudp are never 
 `publications`  own records kept published
 `service`       the answering side: finds, reads and stores asked by others
 `kademlia`      the machine
+`scoped`        the same for an admissible set: restricted namespaces
 """

@@ -8,8 +8,8 @@ from typing import Self
 from hive.errors import ConfigError
 from hive.wire.clock import HOUR_US, MILLISECOND_US, SECOND_US
 
-DATAGRAM_BYTES_MAX = 1_100
-"""Payload that fits a sealed datagram of 1,200 bytes with its header and tag."""
+DATAGRAM_BYTES_MAX = 1_090
+"""Payload that fits a sealed datagram of 1,200 bytes with its header and tag: at most 1,094."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,8 @@ class DiscoveryConfig:
     """Nearest verified contacts kept whatever their bucket; at least 2 k makes k-sets exact."""
     siblings_per_org_max: int = 10
     """Siblings of one organisation; 1..siblings_max."""
+    answer_bytes_max: int = DATAGRAM_BYTES_MAX - 32
+    """Bytes of pointers and records in an answer; less makes more pages; 960..1,058."""
     named_max: int = 128
     """Contacts that we name of one target, over all pages; at least 2 k, so that a lookup sees
     past k silent dead. More costs the asked, never the asker; 2 k..255."""
@@ -138,6 +140,10 @@ class DiscoveryConfig:
             (min(self.record_paths, self.refresh_paths) >= 1, "a lookup needs a path"),
             (self.siblings_max >= self.k, "siblings_max must be at least k"),
             (self.holders_max >= 2 * self.k, "holders_max must be at least 2 k"),
+            (
+                960 <= self.answer_bytes_max <= DATAGRAM_BYTES_MAX - 32,
+                "answer_bytes_max must hold a record and leave room for kind and flags",
+            ),
             (2 * self.k <= self.named_max <= 255, "named_max must lie in 2 k..255"),
             (self.fails_max >= 2, "fails_max must be at least 2: one loss never evicts"),
             (1 <= self.tries_max <= 6, "tries_max must lie in 1..6"),

@@ -3,7 +3,7 @@
 A record travels as `[body, signature]` by the node key of the peer it names. Its key follows
 from its body, so nobody chooses a place for it. Newest is the highest signed sequence; of two
 with one sequence the smaller digest wins, so that all readers agree. Records of restricted
-namespaces have no place here: the composer publishes them in the DHT of the admissible set.
+namespaces have no place in the global DHT: see `scoped`, where a token stands for the name.
 """
 
 from __future__ import annotations

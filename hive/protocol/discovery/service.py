@@ -13,7 +13,7 @@ from itertools import count
 from typing import assert_never
 
 from hive.errors import MalformedFrame
-from hive.protocol.discovery.config import DATAGRAM_BYTES_MAX, DiscoveryConfig
+from hive.protocol.discovery.config import DiscoveryConfig
 from hive.protocol.discovery.contact import to_integer
 from hive.protocol.discovery.messages import (
     POINTERS_MAX,
@@ -41,8 +41,6 @@ from hive.wire.clock import Now
 from hive.wire.ids import Digest, Inception, PeerId
 from hive.wire.randomness import Stream
 
-_ANSWER_BYTES = DATAGRAM_BYTES_MAX - 32
-"""Room for parts: kind, request id, flags and array heads take less than the rest."""
 _RECORD_BYTES = 900
 """Of that, room for records, so that an answer also leads on; one record always fits."""
 
@@ -172,14 +170,15 @@ class Service:
 
     def _find(self, sender: PeerId, request: Find) -> Found:
         named = self._named(sender, request.target, request.skip)
-        pointers, _ = fitting(named[: self._config.k], pointer_size, POINTERS_MAX, _ANSWER_BYTES)
+        room = self._config.answer_bytes_max
+        pointers, _ = fitting(named[: self._config.k], pointer_size, POINTERS_MAX, room)
         return Found(request.request, pointers, len(pointers) < len(named))
 
     def _read(self, sender: PeerId, request: Read, now: Now) -> Records:
         held = [kept.opened.signed for kept in self.live(request.key, now)][request.skip_records :]
         records, used = fitting(held, record_size, RECORDS_MAX, _RECORD_BYTES)
         named = self._named(sender, request.key, request.skip_pointers)
-        room = _ANSWER_BYTES - used
+        room = self._config.answer_bytes_max - used
         pointers, _ = fitting(named[: self._config.k], pointer_size, POINTERS_MAX, room)
         return Records(
             request.request,
