@@ -44,7 +44,7 @@ from hive.protocol.discovery.bucket import ID_BITS
 from hive.protocol.discovery.config import DiscoveryConfig
 from hive.protocol.discovery.contact import Contact, split_pointer_untrusted, to_integer
 from hive.protocol.discovery.shortlist import Candidate, Shortlist, Standing
-from hive.wire.ids import PeerId
+from hive.wire.ids import PEER_ID_BYTES, PeerId
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,17 +247,18 @@ class Lookup:
         position, farthest = self.target.long_id, -1
         shortlist = self._claims[peer].shortlist
         is_heeded = self._blame.get(peer, 0) < self._config.bad_pointers_max
+        has_met = shortlist.has_met
         news: list[Candidate] = []
         for pointer in untrusted_pointers:
-            named, address = split_pointer_untrusted(pointer)
+            named = PeerId(pointer[:PEER_ID_BYTES])
             distance = int.from_bytes(named, "big") ^ position
             if distance <= farthest:
                 return False
             farthest = distance
-            if shortlist.has_met(named) or named == self._own or named == peer:
+            if has_met(named) or named == self._own or named == peer:
                 continue
             if is_heeded and self._is_plausible(distance):
-                news.append(Candidate(named, address, peer))
+                news.append(Candidate(named, pointer[PEER_ID_BYTES:], peer))
         shortlist.push(news)
         return True
 
