@@ -18,6 +18,7 @@ BENCHES: Final[dict[str, str]] = {
     "node": "Measure what a node at rest with 10^4 memories takes of memory and processor.",
     "quality": "Measure how good recall is: known items in the standard library's docstrings.",
     "recall": "Measure recall at 10^5 memories against bare hnswlib, and restart against rebuild.",
+    "reconciliation": "Measure bytes and processor time of comparing two replicas of 10^6 deltas.",
     "storage": "Measure durable writes against bare fsync'd LMDB, and bytes on disk a memory.",
 }
 """Every benchmark is `bench/<name>.py` with a function `measure` whose arguments have defaults."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NewType, Protocol
+from typing import Final, NewType, Protocol
 
 from hive.memory.delta import Delta, Header, Kind
 from hive.memory.log import Head, Held, State
@@ -17,6 +17,9 @@ from hive.wire.clock import Hlc
 from hive.wire.ids import DeltaId, Digest, Inception, RecordId
 
 Row = NewType("Row", int)
+
+LINE_BYTES: Final = 8 + 32 + 1
+"""One line of a packed time index: stamp (big-endian), id, state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +174,8 @@ class StoreReader(Protocol):
     def chain_slice(self, chain: Digest, first: int, count_max: int) -> tuple[Held, ...]:
         """Deltas of a chain from a sequence on, in order."""
 
-    def heads(self, namespace: str) -> tuple[Head, ...]:
-        """The heads of all chains of one namespace, by chain digest."""
+    def heads(self, namespace: str, count_max: int | None = None) -> tuple[Head, ...]:
+        """The heads of all chains of one namespace, or the first so many, by chain digest."""
 
     def heads_of(self, author: Inception) -> tuple[Head, ...]:
         """The heads of all chains of one author, by chain digest."""
@@ -184,6 +187,9 @@ class StoreReader(Protocol):
         self, namespace: str, first: Hlc, last: Hlc, count_max: int
     ) -> tuple[Summary, ...]:
         """The time index of a namespace between two stamps (both included), by (hlc, id)."""
+
+    def lines(self, namespace: str, first: Hlc, last: Hlc, count_max: int) -> bytes:
+        """The same as one run of `LINE_BYTES` each: what digests hash, without an object a line."""
 
     def missing_bodies(self, count_max: int) -> tuple[DeltaId, ...]:
         """Live deltas whose body is absent, in order of arrival."""

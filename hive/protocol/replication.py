@@ -29,7 +29,13 @@ from hive.protocol.membership.hierarchy import Hierarchy
 from hive.protocol.messages import ID_COUNT_MAX, Deltas
 from hive.protocol.outcomes import DeltasAdmitted, GapFound
 from hive.protocol.peer_config import PeerConfig
-from hive.protocol.reconciliation.events import Agreed, PeerConnected, PeerGone, Reconciled
+from hive.protocol.reconciliation.events import (
+    Agreed,
+    PeerConnected,
+    PeerGone,
+    Reconciled,
+    Taken,
+)
 from hive.protocol.reconciliation.events import Event as ReconcilerEvent
 from hive.protocol.reconciliation.reconciler import Reconciler
 from hive.wire.clock import SECOND_US, MonotonicUs, Now, hlc_wall_us
@@ -70,6 +76,7 @@ class Replication:
             core.reader,
             core.may_hold,
             Stream(seed, "reconciliation", own.peer),
+            lambda peer, checks, now_us: core.budgets.charge(peer, 0, checks, now_us),
         )
         introductions.wants_stream = self._wants_stream
 
@@ -185,11 +192,14 @@ class Replication:
         return self._tell(gossip.Pushed(sender, push.hops, is_aside, push.gateway, ids), now)
 
     def push(self, admitted: DeltasAdmitted, now: Now) -> Effects:
-        """Deltas that are durable here go to whoever wants them."""
+        """Deltas that are durable here go to whoever wants them, and set the pace of asking on."""
+        effects: Effects = []
+        if admitted.sender is not None:
+            effects += self.reconcile(Taken(admitted.sender, len(admitted.deltas)), now)
         if not self.disseminator.has_links:
-            return []
+            return effects
         stored = tuple(_stored(delta) for delta in admitted.deltas)
-        return self._tell(gossip.DeltasStored(stored, admitted.sender), now)
+        return [*effects, *self._tell(gossip.DeltasStored(stored, admitted.sender), now)]
 
     def _tell(self, event: gossip.Event, now: Now) -> Effects:
         """An event for dissemination; its effects for the driver."""

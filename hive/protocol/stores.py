@@ -17,6 +17,7 @@ from hive.protocol.machine import Token, Verify
 from hive.protocol.ports import PutDelta, PutForget, PutFork, PutRecord, Truncate, Write
 from hive.protocol.reconciliation.digests import leaf_of
 from hive.wire.clock import Hlc
+from hive.wire.ids import Digest
 
 Change: TypeAlias = tuple[str, Hlc | None]
 """A namespace, and where on its time axis something changed (None: anywhere)."""
@@ -52,13 +53,21 @@ class Stores:
                     header = write.delta.header
                     leaves[header.namespace, leaf_of(header.hlc)] = header.stamp
                 case PutForget():
-                    changes[write.forget.namespace, None] = None
+                    target = self._core.pending.delta(write.forget.target)
+                    if target is not None:
+                        header = target.header
+                        leaves[header.namespace, leaf_of(header.hlc)] = header.stamp
                 case Truncate():
-                    changes |= {(name, None): None for name in self._core.reader.namespaces()}
+                    changes |= {(name, None): None for name in self._cut_in(write.chain)}
                 case _:
                     pass
         changes |= {(namespace, stamp): None for (namespace, _), stamp in leaves.items()}
         return tuple(changes)
+
+    def _cut_in(self, chain: Digest) -> tuple[str, ...]:
+        """The namespace of a chain that is cut; where its head is known no more, all of them."""
+        head = self._core.reader.head(chain) or self._core.pending.head(chain)
+        return (head.namespace,) if head is not None else self._core.reader.namespaces()
 
     def in_one(self, effects: Effects) -> Effects:
         """All writes of one event in one `Store`; before it only what no failure may swallow.

@@ -7,6 +7,7 @@ the writer can reuse pages.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice, takewhile
 from types import TracebackType
 from typing import Any
 
@@ -128,19 +129,22 @@ class LmdbReader:
                 found.append(held)
         return tuple(found)
 
-    def heads(self, namespace: str) -> tuple[Head, ...]:
+    def heads(self, namespace: str, count_max: int | None = None) -> tuple[Head, ...]:
         with Snapshot(self._env) as txn:
             space = txn.get(space_name(namespace), db=self._tables.spaces)
             if space is None:
                 return ()
-            return self._heads_under(txn, self._tables.by_space, space)
+            return self._heads_under(txn, self._tables.by_space, space, count_max)
 
     def heads_of(self, author: Inception) -> tuple[Head, ...]:
         with Snapshot(self._env) as txn:
             return self._heads_under(txn, self._tables.by_author, author)
 
-    def _heads_under(self, txn: Transaction, table: Any, prefix: bytes) -> tuple[Head, ...]:
-        chains = [Digest(key[len(prefix) :]) for key, _ in under(txn, table, prefix)]
+    def _heads_under(
+        self, txn: Transaction, table: Any, prefix: bytes, count_max: int | None = None
+    ) -> tuple[Head, ...]:
+        entries = islice(under(txn, table, prefix), count_max)
+        chains = [Digest(key[len(prefix) :]) for key, _ in entries]
         values = [(chain, txn.get(chain, db=self._tables.chains)) for chain in chains]
         return tuple(unpack_head(chain, value)[1] for chain, value in values)
 
@@ -166,6 +170,17 @@ class LmdbReader:
                 found.append(Summary(hlc, id, State(cursor.value()[0])))
                 is_there = cursor.next()
         return tuple(found)
+
+    def lines(self, namespace: str, first: Hlc, last: Hlc, count_max: int) -> bytes:
+        with Snapshot(self._env) as txn, txn.cursor(db=self._tables.times) as cursor:
+            space = txn.get(space_name(namespace), db=self._tables.spaces)
+            if space is None or first > last:
+                return b""
+            if not cursor.set_range(time_key(space, first, DeltaId(b""))):
+                return b""
+            end, skipped = time_key(space, min(last, HLC_MAX), _ID_LAST), len(space)
+            page = islice(takewhile(lambda entry: entry[0] <= end, cursor), count_max)
+            return b"".join([key[skipped:] + value for key, value in page])
 
     def missing_bodies(self, count_max: int) -> tuple[DeltaId, ...]:
         with Snapshot(self._env) as txn, txn.cursor(db=self._tables.missing) as cursor:

@@ -223,8 +223,8 @@ class MemoryStore:
         ids = self._chains.get(chain, [])[start : start + count_max]
         return tuple(self._rows[self._row_of[id]] for id in ids)
 
-    def heads(self, namespace: str) -> tuple[Head, ...]:
-        return self._sorted_heads(namespace)
+    def heads(self, namespace: str, count_max: int | None = None) -> tuple[Head, ...]:
+        return self._sorted_heads(namespace)[:count_max]
 
     def heads_of(self, author: Inception) -> tuple[Head, ...]:
         return self._sorted_heads(author)
@@ -235,6 +235,12 @@ class MemoryStore:
 
     def namespaces(self) -> tuple[str, ...]:
         return tuple(sorted(name for name, times in self._times.items() if times))
+
+    def lines(self, namespace: str, first: Hlc, last: Hlc, count_max: int) -> bytes:
+        return b"".join(
+            line.hlc.to_bytes(8, "big") + line.id + bytes((line.state,))
+            for line in self.summaries(namespace, first, last, count_max)
+        )
 
     def summaries(
         self, namespace: str, first: Hlc, last: Hlc, count_max: int

@@ -140,6 +140,10 @@ def test_the_time_index_is_ordered_and_bounded_on_both_sides(store: AnyStore) ->
     assert len(store.summaries("acme/notes", Hlc(0), Hlc(HLC_MAX), 4)) == 4
     assert store.summaries("acme/notes", Hlc(last + 1), first, 9) == ()
     assert store.summaries("", *ALL) == ()
+    packed = b"".join(stamp.to_bytes(8, "big") + id + b"\1" for stamp, id in within)
+    assert store.lines("acme/notes", first, last, 99) == packed
+    assert store.lines("acme/notes", first, last, 2) == packed[:82]
+    assert store.lines("acme/notes", Hlc(last + 1), first, 9) == store.lines("", *ALL) == b""
     assert store.newest_hlc() == stamps[-1][0]
 
 

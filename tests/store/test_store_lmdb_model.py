@@ -58,6 +58,8 @@ def answers(store: StoreReader, deltas: list[Delta]) -> list[object]:
         [store.heads_of(inception(author)) for author in AUTHORS],
         [store.summaries(space, middle, Hlc(HLC_MAX), 5) for space in SPACES],
         [store.summaries(space, Hlc(0), middle, 99) for space in SPACES],
+        [store.lines(space, middle, Hlc(HLC_MAX), 5) for space in SPACES],
+        [store.lines(space, Hlc(0), middle, 99) for space in SPACES],
         store.namespaces(),
         store.missing_bodies(3),
         store.newest_hlc(),

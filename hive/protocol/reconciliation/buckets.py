@@ -1,185 +1,165 @@
-"""The second step: time buckets, for what heads cannot show (states, partial holders).
+"""The second step: time buckets, for what heads cannot show cheaply or at all.
 
-Upper buckets, then the leaves of those that differ, then the (id, state) pairs of a leaf as
-8-byte session ids. What one side does not know by its session id the other offers by full id
-and state; only full ids are ever asked for.
+The initiator shows its top buckets. The answer holds, for those that differ, the buckets inside
+(where going down pays: few of them, and many deltas in each), else the same ones as the responder
+has them. So every message takes the comparison down by one level, and its end is a list of
+buckets that differ with what either side holds in each: work for the third step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
-from hive.memory.log import State
-from hive.protocol.messages import WantDeltas
 from hive.protocol.reconciliation.config import ReconciliationConfig
 from hive.protocol.reconciliation.digests import (
-    LEAF_LAST,
-    leaf_of,
-    leaf_span,
-    pair,
-    short,
-    summaries_between,
-)
-from hive.protocol.reconciliation.fetcher import Fetcher
-from hive.protocol.reconciliation.messages import (
-    BUCKET_BYTES,
-    BUCKET_COUNT_MAX,
-    LEAF_COUNT_MAX,
-    NUMBER_BYTES,
-    OFFER_COUNT_MAX,
+    FINE,
+    LEAF,
+    NOTHING,
+    TOP,
+    Bucket,
     Buckets,
-    Differences,
-    Leaves,
-    Offer,
-    Offers,
-    ShortIds,
+    scan,
+    short,
+    span_of,
 )
+from hive.protocol.reconciliation.elements import Toll, numbers_of_untrusted, steps_of
+from hive.protocol.reconciliation.messages import BUCKET_COUNT_MAX, BUCKET_DIGEST_BYTES
+from hive.protocol.reconciliation.messages import Buckets as BucketsMessage
 from hive.protocol.reconciliation.replica import Replica, cut
-from hive.protocol.reconciliation.session import Session
-from hive.wire.clock import Hlc, MonotonicUs
-from hive.wire.ids import DIGEST_BYTES, DeltaId, Digest, PeerId
+from hive.protocol.reconciliation.session import Dirty, Session
+from hive.protocol.reconciliation.slices import Work
+
+CHILD_COUNT = 32
 
 
 class BucketsStep:
-    """Compares the time buckets of one namespace at a time."""
+    """Compares the time buckets of one namespace, level by level."""
 
-    def __init__(self, config: ReconciliationConfig, replica: Replica, fetcher: Fetcher) -> None:
+    def __init__(self, config: ReconciliationConfig, replica: Replica) -> None:
         self._config = config
         self._replica = replica
-        self._fetcher = fetcher
 
-    def opening(self, session: Session, namespace: str) -> Buckets:
-        """The initiator's upper buckets, the newest where there are too many."""
-        buckets = self._tree_parents(namespace)
-        numbers = list(buckets)[-BUCKET_COUNT_MAX:]
-        return Buckets(session.id, namespace, _pack(session.key, buckets, numbers))
+    def opening(self, session: Session, namespace: str) -> Work[BucketsMessage]:
+        """The initiator's top buckets."""
+        tree = yield from self._replica.digests.refresh(namespace)
+        return self._message(session, namespace, TOP, (), tree.level(TOP))
 
-    def answer_buckets(self, session: Session, message: Buckets) -> Leaves:
-        """The leaves of every upper bucket that differs, newest first."""
-        own = self._tree_parents(message.namespace)
-        numbers = _differing(session.key, own, message.buckets)
-        parents, leaves, count = list[int](), b"", 0
-        for parent in reversed(numbers):
-            found = self._tree_leaves(message.namespace, parent)
-            if count + len(found) > LEAF_COUNT_MAX or len(parents) == BUCKET_COUNT_MAX:
-                break
-            parents.append(parent)
-            leaves += _pack(session.key, found, found)
-            count += len(found)
-        run = b"".join(parent.to_bytes(NUMBER_BYTES, "big") for parent in parents)
-        return Leaves(session.id, message.namespace, run, leaves)
-
-    def answer_leaves(self, session: Session, message: Leaves) -> list[ShortIds]:
-        """Session ids of every leaf that differs, newest first, as far as the pages reach."""
-        own: dict[int, Digest] = {}
-        for run in cut(message.parents, NUMBER_BYTES):
-            own |= self._tree_leaves(message.namespace, int.from_bytes(run, "big"))
-        answer: list[ShortIds] = []
-        for leaf in reversed(_differing(session.key, own, message.leaves)):
-            for page in self._pages(session, message.namespace, leaf):
-                if session.pages_left == 0:
-                    return answer
-                session.pages_left -= 1
-                answer.append(page)
-        return answer
-
-    def answer_ids(
-        self, session: Session, message: ShortIds, now_us: MonotonicUs
-    ) -> Differences | None:
-        """What the sender lacks by full id, and which of its session ids mean nothing here."""
-        first, last = Hlc(message.first), Hlc(message.last)
-        if first > last or leaf_of(first) != leaf_of(last) or session.pages_left == 0:
+    def answer(
+        self, session: Session, message: BucketsMessage, toll: Toll
+    ) -> Work[BucketsMessage | None]:
+        """One level down where that pays, else what differs on this one; None: too dear."""
+        parents = numbers_of_untrusted(message.parents, max(0, message.level - 1))
+        own = yield from self._own(message.namespace, message.level, parents, toll)
+        if own is None:
             return None
-        session.pages_left -= 1
-        own = self._pairs(session.key, message.namespace, first, last)
-        theirs = dict.fromkeys(cut(message.ids))
-        unknown = [key for key in theirs if key not in own][:OFFER_COUNT_MAX]
-        offers = _offers(entry for key, entry in own.items() if key not in theirs)
-        return Differences(
-            session.id, message.namespace, b"".join(unknown), message.first, message.last, offers
+        dirty = self._differing(session, own, message, own)
+        below = self._worth_opening(message.level, dirty)
+        if below is None:
+            shown = {each.number: own.get(each.number, NOTHING) for each in dirty}
+            return self._message(session, message.namespace, message.level, (), shown)
+        return (yield from self.open(session, message.namespace, message.level + 1, below, toll))
+
+    def compare(
+        self, session: Session, message: BucketsMessage, toll: Toll
+    ) -> Work[BucketsMessage | list[Dirty]]:
+        """What to show next, or the buckets that are left to compare by ids."""
+        parents = numbers_of_untrusted(message.parents, max(0, message.level - 1))
+        numbers = numbers_of_untrusted(message.numbers, message.level)
+        if message.parents:
+            own = yield from self._own(message.namespace, message.level, parents, toll)
+            scope: Iterable[int] = own or ()
+        else:
+            above = {number >> 5: None for number in numbers} if message.level == FINE else {}
+            own = yield from self._own(message.namespace, message.level, tuple(above), toll)
+            scope = ()
+        if own is None:
+            return []
+        dirty = self._differing(session, own, message, scope)
+        below = self._worth_opening(message.level, dirty) if message.parents else None
+        if below is None:
+            return dirty
+        opened = yield from self.open(session, message.namespace, message.level + 1, below, toll)
+        return opened if opened is not None else []
+
+    def open(
+        self, session: Session, namespace: str, level: int, parents: Sequence[int], toll: Toll
+    ) -> Work[BucketsMessage | None]:
+        """The buckets inside these ones."""
+        own = yield from self._own(namespace, level, parents, toll)
+        if own is None:
+            return None
+        return self._message(session, namespace, level, parents, own)
+
+    def _own(
+        self, namespace: str, level: int, parents: Sequence[int], toll: Toll
+    ) -> Work[Buckets | None]:
+        tree = yield from self._replica.digests.refresh(namespace)
+        if level == TOP:
+            return tree.level(TOP)
+        if not parents:
+            return tree.level(level) if level < FINE else None
+        if len(parents) > self._config.descend_max:
+            return None
+        own: Buckets = {}
+        for parent in parents:
+            if level < FINE:
+                own |= tree.inside(level, parent)
+            elif (leaf := tree.level(LEAF).get(parent)) is not None:
+                if not toll(leaf.count):
+                    return None
+                reader, slice = self._replica.reader, self._replica.digests.slice
+                own |= yield from scan(reader, namespace, *span_of(parent, LEAF), FINE, slice)
+        return own
+
+    def _worth_opening(self, level: int, dirty: Sequence[Dirty]) -> list[int] | None:
+        """Whose insides to show; None where ids are cheaper than 32 more digests a bucket."""
+        if level >= FINE or not dirty:
+            return None
+        chosen = dirty[: self._config.descend_max]
+        if any(each.count > self._config.window_elements for each in dirty):
+            return [each.number for each in chosen]
+        total = sum(each.count for each in dirty)
+        if len(dirty) > len(chosen) or total < self._config.descend_from * len(dirty):
+            return None
+        return [each.number for each in chosen]
+
+    def _differing(
+        self, session: Session, own: Buckets, message: BucketsMessage, scope: Iterable[int]
+    ) -> list[Dirty]:
+        """Buckets that differ or that only one side has, ascending."""
+        numbers = numbers_of_untrusted(message.numbers, message.level)
+        digests = cut(message.digests, BUCKET_DIGEST_BYTES)
+        theirs = {
+            number: (count, key)
+            for number, count, key in zip(numbers, message.counts, digests, strict=False)
+        }
+        found = []
+        for number in sorted({**dict.fromkeys(scope), **theirs}):
+            ours = own.get(number, NOTHING)
+            count, digest = theirs.get(number, (0, b""))
+            if ours.count != count or (count and self._short(session, ours) != digest):
+                found.append(Dirty(number, ours.count, count))
+        return found
+
+    def _message(
+        self,
+        session: Session,
+        namespace: str,
+        level: int,
+        parents: Sequence[int],
+        buckets: Buckets,
+    ) -> BucketsMessage:
+        shown = {number: buckets[number] for number in islice(sorted(buckets), BUCKET_COUNT_MAX)}
+        return BucketsMessage(
+            session.id,
+            namespace,
+            level,
+            steps_of(parents),
+            steps_of(list(shown)),
+            tuple(each.count for each in shown.values()),
+            b"".join(self._short(session, each) for each in shown.values()),
         )
 
-    def answer_differences(
-        self, session: Session, message: Differences, now_us: MonotonicUs
-    ) -> list[Offers | WantDeltas]:
-        """Asks for what was offered, and names what was unknown."""
-        answer: list[Offers | WantDeltas] = list(self.wants(session, message.offers, now_us))
-        first, last = Hlc(message.first), Hlc(message.last)
-        if message.unknown and first <= last and leaf_of(first) == leaf_of(last):
-            own = self._pairs(session.key, message.namespace, first, last)
-            offers = _offers(own[key] for key in cut(message.unknown) if key in own)
-            if offers:
-                answer.append(Offers(session.id, message.namespace, offers))
-        return answer
-
-    def wants(
-        self, session: Session, offers: Sequence[Offer], now_us: MonotonicUs
-    ) -> Iterator[WantDeltas]:
-        """An ask for those offered deltas that are not held here in the state offered."""
-        ids = [offer.delta for offer in offers if self._is_wanted(session.peer, offer)]
-        want = self._fetcher.want_ids(session.peer, ids, now_us)
-        if want is not None:
-            session.found += len(want.ids)
-            yield want
-
-    def _is_wanted(self, peer: PeerId, offer: Offer) -> bool:
-        held = self._replica.reader.delta(DeltaId(offer.delta))
-        if held is None:
-            return True
-        if held.state == offer.state or held.state is State.FORGOTTEN:
-            return False
-        return self._replica.admissible(peer, held.delta.header.namespace)
-
-    def _pairs(self, key: bytes, namespace: str, first: Hlc, last: Hlc) -> dict[bytes, bytes]:
-        lines = summaries_between(self._replica.reader, namespace, first, last)
-        bounded = islice(map(pair, lines), 4 * self._config.leaf_ids_max)
-        return {short(key, entry): entry for entry in bounded}
-
-    def _pages(self, session: Session, namespace: str, leaf: int) -> Iterator[ShortIds]:
-        first, end = leaf_span(leaf)
-        lines = list(summaries_between(self._replica.reader, namespace, first, end))
-        start = 0
-        while True:
-            stop = start + self._config.leaf_ids_max
-            if stop >= len(lines):
-                break
-            while stop > start + 1 and lines[stop - 1].hlc == lines[stop].hlc:
-                stop -= 1
-            last = lines[stop - 1].hlc
-            ids = b"".join(short(session.key, pair(line)) for line in lines[start:stop])
-            yield ShortIds(session.id, namespace, first, last, ids)
-            first, start = Hlc(last + 1), stop
-        ids = b"".join(short(session.key, pair(line)) for line in lines[start:])
-        yield ShortIds(session.id, namespace, first, end, ids)
-
-    def _tree_parents(self, namespace: str) -> dict[int, Digest]:
-        return self._replica.digests.tree(namespace).parents(self._replica.reader)
-
-    def _tree_leaves(self, namespace: str, parent: int) -> dict[int, Digest]:
-        return self._replica.digests.tree(namespace).leaves(self._replica.reader, parent)
-
-
-def _pack(key: bytes, digests: dict[int, Digest], numbers: Iterable[int]) -> bytes:
-    return b"".join(
-        number.to_bytes(NUMBER_BYTES, "big") + short(key, digests[number]) for number in numbers
-    )
-
-
-def _differing(key: bytes, own: dict[int, Digest], untrusted_run: bytes) -> list[int]:
-    """Numbers of the buckets that differ or that only one side has, ascending.
-
-    A number beyond the last leaf names no time and is dropped.
-    """
-    items = cut(untrusted_run, BUCKET_BYTES)
-    claimed = {int.from_bytes(item[:NUMBER_BYTES], "big"): item[NUMBER_BYTES:] for item in items}
-    theirs = {number: claimed[number] for number in claimed if number <= LEAF_LAST}
-    ours = {number: short(key, own[number]) for number in own}
-    return sorted(number for number in {**ours, **theirs} if ours.get(number) != theirs.get(number))
-
-
-def _offers(entries: Iterable[bytes]) -> tuple[Offer, ...]:
-    return tuple(
-        Offer(entry[:DIGEST_BYTES], entry[DIGEST_BYTES])
-        for entry in islice(entries, OFFER_COUNT_MAX)
-    )
+    def _short(self, session: Session, bucket: Bucket) -> bytes:
+        return short(session.key, bucket.digest, BUCKET_DIGEST_BYTES)

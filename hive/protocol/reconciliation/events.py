@@ -32,6 +32,14 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """Ingress took so many deltas that a peer sent: the pace of what is asked of it."""
+
+    peer: PeerId
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class ReconcileRequested:
     """Compare now with one peer, or (a partition healed) with a few: None."""
 
@@ -58,5 +66,5 @@ class Reconciled:
     ids_sent: int
 
 
-Event = PeerConnected | PeerGone | Received | Changed | ReconcileRequested | Ticked
+Event = PeerConnected | PeerGone | Received | Changed | Taken | ReconcileRequested | Ticked
 Effect = Send | Agreed | Reconciled

@@ -11,27 +11,28 @@ from dataclasses import dataclass
 from typing import Annotated, Final
 
 from hive.errors import MalformedFrame
-from hive.memory.log import State
 from hive.protocol.messages import WantDeltas
+from hive.protocol.reconciliation.iblt import SYMBOL_BYTES
 from hive.trust.capability import NAMESPACE_BYTES_MAX
-from hive.wire.codec import Flag, Integer, Octets, Text
+from hive.wire.codec import Array, Flag, Integer, Octets, Text
 from hive.wire.framing import FRAME_BYTES_MAX
 from hive.wire.ids import DIGEST_BYTES
 from hive.wire.schema import Many, Part, Record, part, record
 
 SESSION_BYTES: Final = 8
 SHORT_BYTES: Final = 8
-NUMBER_BYTES: Final = 4
 SLOT_COUNT: Final = 256
+SLOT_BYTES: Final = 4
 PREVIOUS_BYTES: Final = 16
 ROOT_COUNT_MAX: Final = 256
 HEAD_COUNT_MAX: Final = 4_096
 BUCKET_COUNT_MAX: Final = 4_096
-LEAF_COUNT_MAX: Final = 16_384
-SHORT_ID_COUNT_MAX: Final = 32_768
-OFFER_COUNT_MAX: Final = 256
+BUCKET_DIGEST_BYTES: Final = 4
+LEVEL_LAST: Final = 3
+SHORT_ID_COUNT_MAX: Final = 65_536
+SYMBOL_COUNT_MAX: Final = 65_536
+PLACE_BYTES_MAX: Final = 1 << 17
 RANGE_COUNT_MAX: Final = 1_024
-BUCKET_BYTES: Final = NUMBER_BYTES + SHORT_BYTES
 
 _Session = Annotated[bytes, Octets(SESSION_BYTES, SESSION_BYTES)]
 _Digest = Annotated[bytes, Octets(DIGEST_BYTES, DIGEST_BYTES)]
@@ -40,6 +41,8 @@ _Name = Annotated[str, Text(NAMESPACE_BYTES_MAX)]
 _Flag = Annotated[bool, Flag()]
 _Number = Annotated[int, Integer()]
 _Position = Annotated[int, Integer(1)]
+_Level = Annotated[int, Integer(0, LEVEL_LAST)]
+_Steps = Annotated[tuple[int, ...], Array(Integer(), BUCKET_COUNT_MAX)]
 
 
 @record("rc-probe", 1, bytes_max=64)
@@ -91,14 +94,14 @@ class WantRoots(Record):
     after: _Name
 
 
-@record("rc-slots", 1, bytes_max=4_096)
+@record("rc-slots", 1, bytes_max=2_048)
 @dataclass(frozen=True, slots=True)
 class Slots(Record):
     """The heads of a namespace, 256-way by the first byte of the chain, as session digests."""
 
     session: _Session
     namespace: _Name
-    digests: Annotated[bytes, Octets(SLOT_COUNT * SHORT_BYTES, SLOT_COUNT * SHORT_BYTES)]
+    digests: Annotated[bytes, Octets(SLOT_COUNT * SLOT_BYTES, SLOT_COUNT * SLOT_BYTES)]
 
 
 @part
@@ -116,7 +119,8 @@ class HeadEntry(Part):
 class Heads(Record):
     """All heads in the slots of a bitmap, or (a reply) those the receiver seems to lack.
 
-    `is_fetching`: the sender found in the receiver's heads what it will ask for.
+    `is_fetching`: the sender found in the receiver's heads what it will ask for. `is_declined`: too
+    many heads differ for a list, time buckets are cheaper.
     """
 
     session: _Session
@@ -125,75 +129,104 @@ class Heads(Record):
     is_reply: _Flag
     is_last: _Flag
     is_fetching: _Flag
+    is_declined: _Flag
     heads: Annotated[tuple[HeadEntry, ...], Many(HEAD_COUNT_MAX)]
 
 
 @record("rc-buckets", 1, bytes_max=FRAME_BYTES_MAX)
 @dataclass(frozen=True, slots=True)
 class Buckets(Record):
-    """Every upper time bucket of a namespace: number and session digest, 12 bytes each."""
+    """The sender's time buckets of one level: all at the top, below it those inside `parents`.
+
+    In an answer also: those of the level asked about that differ, `parents` then empty. Numbers
+    ascend, each given by its distance from the one before it; a digest is 4 bytes, keyed.
+    """
 
     session: _Session
     namespace: _Name
-    buckets: Annotated[bytes, Octets(0, BUCKET_COUNT_MAX * BUCKET_BYTES)]
-
-
-@record("rc-leaves", 1, bytes_max=FRAME_BYTES_MAX)
-@dataclass(frozen=True, slots=True)
-class Leaves(Record):
-    """All lower time buckets inside the upper ones that differ."""
-
-    session: _Session
-    namespace: _Name
-    parents: Annotated[bytes, Octets(0, BUCKET_COUNT_MAX * NUMBER_BYTES)]
-    leaves: Annotated[bytes, Octets(0, LEAF_COUNT_MAX * BUCKET_BYTES)]
+    level: _Level
+    parents: _Steps
+    numbers: _Steps
+    counts: Annotated[tuple[int, ...], Array(Integer(), BUCKET_COUNT_MAX)]
+    digests: Annotated[bytes, Octets(0, BUCKET_COUNT_MAX * BUCKET_DIGEST_BYTES)]
 
 
 @record("rc-ids", 1, bytes_max=FRAME_BYTES_MAX)
 @dataclass(frozen=True, slots=True)
-class ShortIds(Record):
-    """All (id, state) pairs between two stamps, both included, as session ids."""
+class Ids(Record):
+    """The session ids of everything the sender holds in some buckets, in pages.
+
+    The first page names the buckets; places in the list count over all pages.
+    """
 
     session: _Session
     namespace: _Name
-    first: _Number
-    last: _Number
+    level: _Level
+    numbers: _Steps
+    is_last: _Flag
     ids: Annotated[bytes, Octets(0, SHORT_ID_COUNT_MAX * SHORT_BYTES)]
 
 
-@part
+@record("rc-want-ids", 1, bytes_max=FRAME_BYTES_MAX)
 @dataclass(frozen=True, slots=True)
-class Offer(Part):
-    """A delta the sender holds in this state."""
-
-    delta: _Digest
-    state: Annotated[int, Integer(State.LIVE, State.VOID)]
-
-
-_Offers = Annotated[tuple[Offer, ...], Many(OFFER_COUNT_MAX)]
-
-
-@record("rc-differences", 1, bytes_max=FRAME_BYTES_MAX)
-@dataclass(frozen=True, slots=True)
-class Differences(Record):
-    """Answers `ShortIds`: session ids that were not known here, and pairs held only here."""
+class WantIds(Record):
+    """Asks for such a list, because the receiver holds fewer there."""
 
     session: _Session
     namespace: _Name
-    unknown: Annotated[bytes, Octets(0, OFFER_COUNT_MAX * SHORT_BYTES)]
+    level: _Level
+    numbers: _Steps
+
+
+@record("rc-symbols", 1, bytes_max=FRAME_BYTES_MAX)
+@dataclass(frozen=True, slots=True)
+class CodedSymbols(Record):
+    """Coded symbols over what the sender holds in some buckets, from number `first` on.
+
+    `numbers` is empty but in the first message.
+    """
+
+    session: _Session
+    namespace: _Name
+    level: _Level
+    numbers: _Steps
     first: _Number
-    last: _Number
-    offers: _Offers
+    symbols: Annotated[bytes, Octets(0, SYMBOL_COUNT_MAX * SYMBOL_BYTES)]
 
 
-@record("rc-offers", 1, bytes_max=FRAME_BYTES_MAX)
+@record("rc-want-symbols", 1, bytes_max=512)
 @dataclass(frozen=True, slots=True)
-class Offers(Record):
-    """The full ids behind the session ids that were not known."""
+class WantSymbols(Record):
+    """Asks for the symbols that follow: those so far do not show every difference."""
 
     session: _Session
     namespace: _Name
-    offers: _Offers
+    first: _Number
+
+
+@record("rc-found", 1, bytes_max=FRAME_BYTES_MAX)
+@dataclass(frozen=True, slots=True)
+class Found(Record):
+    """Ends a comparison of ids: what the sender lacks, and how much it laid out for the receiver.
+
+    What it lacks is named by session id, or by the places in the list it was sent (a bitmap).
+    """
+
+    session: _Session
+    namespace: _Name
+    laid_out: _Number
+    ids: Annotated[bytes, Octets(0, SYMBOL_COUNT_MAX * SHORT_BYTES)]
+    places: Annotated[bytes, Octets(0, PLACE_BYTES_MAX)]
+
+
+@record("rc-laid-out", 1, bytes_max=512)
+@dataclass(frozen=True, slots=True)
+class LaidOut(Record):
+    """Answers `Found`: how much is laid out here for the receiver by now."""
+
+    session: _Session
+    namespace: _Name
+    count: _Number
 
 
 @record("rc-done", 1, bytes_max=32)
@@ -224,10 +257,26 @@ class WantChains(Record):
     ranges: Annotated[tuple[ChainRange, ...], Many(RANGE_COUNT_MAX)]
 
 
+@record("rc-pull", 1, bytes_max=512)
+@dataclass(frozen=True, slots=True)
+class Pull(Record):
+    """Asks for what was laid out in a session, from a place on; answered like `WantChains`."""
+
+    ask: _Number
+    session: _Session
+    namespace: _Name
+    first: _Number
+    count: _Position
+
+
 @record("rc-served", 1, bytes_max=64)
 @dataclass(frozen=True, slots=True)
 class Served(Record):
-    """How far an ask was answered: all before range `index`, and in it up to before `sequence`."""
+    """How far an ask was answered.
+
+    Of chains: all before range `index`, and in it up to before `sequence`. Of what was laid out:
+    everything before place `index`, in `sequence` deltas.
+    """
 
     ask: _Number
     index: _Number
@@ -241,13 +290,15 @@ SessionMessage = (
     | Slots
     | Heads
     | Buckets
-    | Leaves
-    | ShortIds
-    | Differences
-    | Offers
+    | Ids
+    | WantIds
+    | CodedSymbols
+    | WantSymbols
+    | Found
+    | LaidOut
     | Done
 )
-Message = Probe | SessionMessage | WantChains | Served | WantDeltas
+Message = Probe | SessionMessage | WantChains | Pull | Served | WantDeltas
 
 _BY_LABEL: Final[dict[str, type[Message]]] = {
     cls.LABEL: cls
@@ -259,12 +310,15 @@ _BY_LABEL: Final[dict[str, type[Message]]] = {
         Slots,
         Heads,
         Buckets,
-        Leaves,
-        ShortIds,
-        Differences,
-        Offers,
+        Ids,
+        WantIds,
+        CodedSymbols,
+        WantSymbols,
+        Found,
+        LaidOut,
         Done,
         WantChains,
+        Pull,
         Served,
         WantDeltas,
     )

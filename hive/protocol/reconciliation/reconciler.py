@@ -9,24 +9,28 @@ compares:
 
 heads    The last position and id of every author log. Logs have no gaps, so heads decide which
          ids are held; they are also where forks show. Digests first 256-way, then lists.
-buckets  Fixed buckets of hybrid time in two levels, SHA-256 over (id, state). They find what
-         heads cannot show. Range-based reconciliation (Meyer, arXiv 2212.13567) with a fixed
-         tree, because a collision-resistant digest over a list can be cached by bucket, while
-         additive fingerprints can be forged by whoever chooses ids.
+buckets  Fixed buckets of hybrid time in three levels, SHA-256 over (id, state), where heads
+         are too many or show nothing. Range-based reconciliation (Meyer, arXiv 2212.13567) with
+         a fixed tree, because a collision-resistant digest over a list can be cached by bucket,
+         while additive fingerprints can be forged by whoever chooses ids.
+ids      In buckets that differ: the shorter list of session ids, or a rateless IBLT (`iblt`).
 
 Digests and ids on the wire are 8 bytes keyed by salts of both sides, new in each session: nobody
 can choose deltas against them, and an accidental clash heals in the next session.
 
-Deltas are then asked for: the fetcher asks one bounded piece at a time and waits for ingress, the
-server answers within a budget. Arriving `Deltas` go to ingress like any other; the composer says
-`Changed` for what was stored. After a fetch the peer is probed again, until both roots are equal.
-Roots that differ with nothing to exchange (other interests, a quarantine) are left alone for
-`settled_us` unless one of them changes.
+Deltas are then asked for: by chains after heads, from a shelf laid out by the other side after ids.
+The fetcher asks one bounded piece at a time and waits for ingress, the server answers within a
+budget. Nothing survives a cut stream but what arrived; the next session finds the rest. Scans,
+hashing and coding are cut into slices (`slices`), and whoever causes them pays from its budget.
+
+Arriving `Deltas` go to ingress like any other; the composer says `Changed` for what was stored.
+After a fetch the peer is probed again, until both roots are equal. Roots that differ with nothing
+to exchange (other interests, a quarantine) are left alone for `settled_us` unless one changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from hive.errors import MalformedFrame
@@ -37,6 +41,7 @@ from hive.protocol.ports import StoreReader
 from hive.protocol.reconciliation.config import ReconciliationConfig
 from hive.protocol.reconciliation.dialogue import Dialogue, Said
 from hive.protocol.reconciliation.digests import Digests
+from hive.protocol.reconciliation.elements import Toll
 from hive.protocol.reconciliation.events import (
     Agreed,
     Changed,
@@ -46,12 +51,14 @@ from hive.protocol.reconciliation.events import (
     PeerGone,
     Reconciled,
     ReconcileRequested,
+    Taken,
 )
 from hive.protocol.reconciliation.fetcher import Fetcher, Gap
 from hive.protocol.reconciliation.messages import (
     SESSION_BYTES,
     Done,
     Probe,
+    Pull,
     Same,
     Served,
     SessionMessage,
@@ -61,13 +68,20 @@ from hive.protocol.reconciliation.messages import (
 from hive.protocol.reconciliation.replica import Admissible, Replica
 from hive.protocol.reconciliation.server import Answer, Server
 from hive.protocol.reconciliation.session import Session, session_key
+from hive.protocol.reconciliation.shelves import Shelves
+from hive.protocol.reconciliation.slices import Jobs, Work
 from hive.trust.records import chain_digest
 from hive.wire.clock import MonotonicUs, Now
 from hive.wire.ids import Digest, Inception, PeerId
 from hive.wire.randomness import Stream
 
+Charge = Callable[[PeerId, int, MonotonicUs], bool]
+"""Takes so many verifications from a peer's budget; False where it is used up."""
+
 _NO_ROOT = Digest(b"")
 PROBE_BURST = 8
+INBOX_MAX = 24
+"""Messages of one session that wait for an answer in the making: the pages of a list, no more."""
 
 
 class Reconciler:
@@ -79,30 +93,40 @@ class Reconciler:
         reader: StoreReader,
         admissible: Admissible,
         stream: Stream,
+        charge: Charge = lambda peer, checks, now_us: True,
     ) -> None:
         self._config = config
+        self._charge = charge
         self._reader = reader
         self._stream = stream
-        self._digests = Digests(reader, config.namespaces_cached_max)
+        self._digests = Digests(reader, config.namespaces_cached_max, config.leaves_cached_max)
+        self._jobs = Jobs(self._digests.slice, config.slice_lines, config.slice_pause_us)
         self._replica = Replica(reader, admissible, self._digests)
         self._fetcher = Fetcher(config, reader)
         self._server = Server(config, self._replica)
-        self._dialogue = Dialogue(config, self._replica, self._fetcher)
+        self._shelves = Shelves(config)
+        self._dialogue = Dialogue(config, self._replica, self._fetcher, self._shelves)
         self._peers: dict[PeerId, int] = {}
         self._due: dict[PeerId, MonotonicUs] = {}
         self._sessions: dict[tuple[PeerId, bool], Session] = {}
         self._settled: dict[PeerId, tuple[Digest, Digest, MonotonicUs]] = {}
         self._tallies: dict[PeerId, dict[str, list[int]]] = {}
+        self._opening: dict[PeerId, None] = {}
+        self._probes: dict[PeerId, Probe] = {}
+        self._caused: dict[PeerId, int] = {}
         self._round_at: MonotonicUs | None = None
+        self._now_us = MonotonicUs(0)
         self._out: list[Effect] = []
         self.malformed_count = 0
         self.ignored_count = 0
+        self.unpaid_count = 0
 
     @property
     def deadline(self) -> MonotonicUs | None:
         """The next round, probe, or timeout."""
         times = [*self._due.values(), *(each.deadline for each in self._sessions.values())]
-        times += [at for at in (self._round_at, self._fetcher.deadline) if at is not None]
+        parts = (self._round_at, self._fetcher.deadline, self._jobs.deadline)
+        times += [at for at in parts if at is not None]
         return min(times, default=None)
 
     @property
@@ -114,11 +138,14 @@ class Reconciler:
             "asks_timed_out": self._fetcher.timed_out_count,
             "asks_dropped": self._fetcher.dropped_count,
             "serving_throttled": self._server.throttled_count,
+            "comparisons_refused": self._dialogue.windows.refused_count,
+            "comparisons_unpaid": self.unpaid_count,
+            "lines_read": self._digests.slice.spent_count,
         }
 
     def handle(self, event: Event, now: Now) -> Sequence[Effect]:
         """Takes one event and gives its effects in order."""
-        now_us = now.monotonic_us
+        now_us = self._now_us = now.monotonic_us
         match event:
             case PeerConnected():
                 self._meet(event.peer, now_us)
@@ -128,12 +155,15 @@ class Reconciler:
                 self._hear(event.sender, event.untrusted_payload, now_us)
             case Changed():
                 self._digests.changed(event.namespace, event.hlc)
+            case Taken():
+                self._fetcher.note_taken(event.peer, event.count)
             case ReconcileRequested():
                 self._request(event.peer, now_us)
             case Ticked():
                 self._tick(now_us)
             case _:
                 assert_never(event)
+        self._jobs.run(now_us)
         self._advance(now_us)
         effects, self._out = self._out, []
         return effects
@@ -162,8 +192,11 @@ class Reconciler:
         self._settled.pop(peer, None)
         self._fetcher.forget(peer)
         self._server.forget(peer)
+        self._shelves.forget(peer)
+        self._probes.pop(peer, None)
+        self._caused.pop(peer, None)
         for is_own in (True, False):
-            self._sessions.pop((peer, is_own), None)
+            self._drop((peer, is_own))
         self._flush(peer)
         if not self._peers:
             self._round_at = None
@@ -183,7 +216,7 @@ class Reconciler:
 
     def _tick(self, now_us: MonotonicUs) -> None:
         for key in [key for key, each in self._sessions.items() if now_us >= each.deadline]:
-            del self._sessions[key]
+            self._drop(key)
             self._flush(key[0])
         for peer in [peer for peer, at in self._due.items() if now_us >= at]:
             self._open(peer, now_us)
@@ -195,13 +228,29 @@ class Reconciler:
     def _open(self, peer: PeerId, now_us: MonotonicUs) -> None:
         self._due.pop(peer, None)
         key = (peer, True)
+        is_under_way = key in self._sessions or peer in self._opening
+        if peer in self._peers and not is_under_way and self._has_room(key):
+            self._opening[peer] = None
+            self._jobs.add(self._probe(peer))
+
+    def _probe(self, peer: PeerId) -> Work[None]:
+        root = yield from self._replica.refresh(peer)
+        self._opening.pop(peer, None)
+        key = (peer, True)
         if peer not in self._peers or key in self._sessions or not self._has_room(key):
             return
-        session = self._new_session(peer, self._salt(), self._replica.root(peer), now_us)
+        session = self._new_session(peer, self._salt(), root, self._now_us)
         session.is_own, session.awaiting = True, 1
         self._sessions[key] = session
         self._say(peer, Probe(session.id, session.own_root))
-        self._want_bodies(peer, now_us)
+        self._want_bodies(peer, self._now_us)
+
+    def _drop(self, key: tuple[PeerId, bool]) -> None:
+        session = self._sessions.pop(key, None)
+        if session is not None:
+            session.is_over = True
+            session.inbox.clear()
+            session.window = None
 
     def _has_room(self, key: tuple[PeerId, bool]) -> bool:
         return key in self._sessions or len(self._sessions) < self._config.sessions_max
@@ -217,9 +266,9 @@ class Reconciler:
             id=id,
             is_own=False,
             deadline=MonotonicUs(now_us + self._config.session_timeout_us),
+            last_deadline=MonotonicUs(now_us + self._config.session_longest_us),
             own_root=own_root,
             their_root=_NO_ROOT,
-            pages_left=self._config.leaves_max,
         )
 
     def _want_bodies(self, peer: PeerId, now_us: MonotonicUs) -> None:
@@ -252,6 +301,9 @@ class Reconciler:
                 self._hear_probe(sender, message, now_us)
             case WantChains():
                 self._give(sender, self._server.answer_chains(sender, message, now_us))
+            case Pull():
+                answer = self._server.answer_pull(sender, message, self._shelves, now_us)
+                self._give(sender, answer)
             case WantDeltas():
                 self._give(sender, self._server.answer_ids(sender, message, now_us))
             case Served():
@@ -268,8 +320,17 @@ class Reconciler:
             self.ignored_count += 1
             return
         self._peers[sender] = spent_until
-        self._sessions.pop(key, None)
-        root = self._replica.root(sender)
+        self._drop(key)
+        if sender not in self._probes:
+            self._jobs.add(self._answer_probe(sender))
+        self._probes[sender] = probe
+
+    def _answer_probe(self, sender: PeerId) -> Work[None]:
+        root = yield from self._replica.refresh(sender)
+        probe, key, now_us = self._probes.pop(sender, None), (sender, False), self._now_us
+        if probe is None or not self._has_room(key):
+            return
+        self._drop(key)
         if root == probe.root or self._is_settled(sender, root, Digest(probe.root), now_us):
             self._say(sender, Same(probe.session, root == probe.root))
             if root == probe.root:
@@ -292,16 +353,55 @@ class Reconciler:
         if session.messages > self._config.session_messages_max:
             self._end(session)
             return
-        for said in self._dialogue.answer(session, message, now_us):
-            self._say(sender, said)
-            if isinstance(said, Done):
+        deadline = now_us + self._config.session_timeout_us
+        session.deadline = MonotonicUs(min(deadline, session.last_deadline))
+        session.inbox.append(message)
+        if len(session.inbox) > INBOX_MAX:
+            self._end(session)
+        elif not session.is_busy:
+            session.is_busy = True
+            self._jobs.add(self._converse(session))
+
+    def _converse(self, session: Session) -> Work[None]:
+        """Answers what was said in a session, one message after another."""
+        while session.inbox and not session.is_over:
+            message = session.inbox.popleft()
+            answer = self._dialogue.answer(session, message, self._toll(session), self._now_us)
+            said = yield from answer
+            if session.is_over:
+                return
+            for each in said:
+                self._say(session.peer, each)
+                if isinstance(each, Done):
+                    self._end(session)
+            self._conclude(session, message)
+        session.is_busy = False
+
+    def _conclude(self, session: Session, message: SessionMessage) -> None:
+        if isinstance(message, Done):
+            if session.is_own:
                 self._end(session)
-        if isinstance(message, Done) and not session.is_own:
-            self._close_answered(session, now_us)
+            elif not session.is_over:
+                self._close_answered(session, self._now_us)
         elif isinstance(message, Same) and session.is_own:
             self._end(session)
             if message.is_equal:
-                self._agree(sender)
+                self._agree(session.peer)
+
+    def _toll(self, session: Session) -> Toll:
+        """Lines of work are charged to the peer of the session, a check's worth at a time."""
+
+        def pay(lines: int) -> bool:
+            if session.is_over:
+                return False
+            caused = self._caused.get(session.peer, 0) + lines
+            checks, self._caused[session.peer] = divmod(caused, self._config.lines_per_check)
+            if checks and not self._charge(session.peer, checks, self._now_us):
+                self.unpaid_count += 1
+                return False
+            return True
+
+        return pay
 
     def _session_of(self, peer: PeerId, id: bytes) -> Session | None:
         for is_own in (True, False):
@@ -322,7 +422,10 @@ class Reconciler:
         return known is not None and known[:2] == (own, theirs) and now_us < known[2]
 
     def _end(self, session: Session) -> None:
-        self._sessions.pop((session.peer, session.is_own), None)
+        session.is_over = True
+        key = (session.peer, session.is_own)
+        if self._sessions.get(key) is session:
+            self._drop(key)
         self._flush(session.peer)
 
     def _agree(self, peer: PeerId) -> None:
@@ -354,5 +457,5 @@ class Reconciler:
             if peer in self._peers:
                 self._due[peer] = MonotonicUs(now_us + self._config.follow_up_us)
 
-    def _say(self, peer: PeerId, message: Said | WantChains | Deltas | Served) -> None:
+    def _say(self, peer: PeerId, message: Said | WantChains | Pull | Deltas | Served) -> None:
         self._out.append(Send(peer, message.to_body()))

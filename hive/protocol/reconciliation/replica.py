@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from hive.memory.log import Head
 from hive.protocol.ports import StoreReader
 from hive.protocol.reconciliation.digests import (
+    HEADS_COMPARED_MAX,
     Digests,
     heads_digest,
     short,
@@ -16,13 +17,16 @@ from hive.protocol.reconciliation.digests import (
 from hive.protocol.reconciliation.messages import (
     ROOT_COUNT_MAX,
     SHORT_BYTES,
+    SLOT_BYTES,
     SLOT_COUNT,
     HeadEntry,
     Root,
 )
+from hive.protocol.reconciliation.slices import Work
 from hive.wire.ids import Digest, PeerId, digest
 
 ALL_SLOTS: Final = b"\xff" * (SLOT_COUNT // 8)
+NO_SLOTS: Final = bytes(SLOT_COUNT // 8)
 Admissible = Callable[[PeerId, str], bool]
 
 
@@ -38,14 +42,20 @@ class Replica:
         """The namespaces held here that the peer may hold, sorted."""
         return [name for name in self.reader.namespaces() if self.admissible(peer, name)]
 
+    def refresh(self, peer: PeerId) -> Work[Digest]:
+        """Brings up to date what the peer may see, and gives one digest over all of it."""
+        for name in self.namespaces(peer):
+            yield from self.digests.refresh(name)
+        return self.root(peer)
+
     def root(self, peer: PeerId) -> Digest:
-        """One digest over everything held here that the peer may hold."""
+        """The same as of the last refresh."""
         return digest(
             "hive/roots",
             b"".join(
                 digest("hive/name", name.encode())
                 + self.digests.heads(name)
-                + self.digests.states(name)
+                + self.digests.root(name)
                 for name in self.namespaces(peer)
             ),
         )
@@ -61,18 +71,17 @@ class Replica:
         return Root(
             namespace,
             short(key, self.digests.heads(namespace)),
-            short(key, self.digests.states(namespace)),
+            short(key, self.digests.root(namespace)),
         )
 
-    def heads(self, namespace: str, slots: bytes = ALL_SLOTS) -> list[Head]:
-        """The heads in the slots of a bitmap, by chain."""
-        heads = self.reader.heads(namespace)
-        return [head for head in heads if is_in(slots, head.chain[0])]
+    def few_heads(self, namespace: str) -> tuple[Head, ...] | None:
+        """All heads by chain; None where they are too many to compare."""
+        heads = self.reader.heads(namespace, HEADS_COMPARED_MAX + 1)
+        return heads if len(heads) <= HEADS_COMPARED_MAX else None
 
-    def slots(self, key: bytes, namespace: str) -> bytes:
-        """The 256 session digests of a namespace's heads."""
-        slots = slot_digests(self.reader.heads(namespace))
-        return b"".join(short(key, slot) for slot in slots)
+    def slots(self, key: bytes, heads: Sequence[Head]) -> bytes:
+        """The 256 session digests of these heads."""
+        return b"".join(short(key, slot, SLOT_BYTES) for slot in slot_digests(heads))
 
     def diverges(self, entry: HeadEntry) -> bool:
         """Whether another delta is held at a peer's head: a fork, in one of the two logs."""

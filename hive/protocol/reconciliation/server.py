@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from hive.memory.log import Held, State
 from hive.protocol.messages import DELTA_COUNT_MAX, Deltas, WantDeltas
 from hive.protocol.reconciliation.config import ReconciliationConfig
-from hive.protocol.reconciliation.messages import ChainRange, Served, WantChains
+from hive.protocol.reconciliation.messages import ChainRange, Pull, Served, WantChains
 from hive.protocol.reconciliation.replica import Replica
+from hive.protocol.reconciliation.shelves import Shelves
 from hive.wire.clock import SECOND_US, MonotonicUs
 from hive.wire.ids import DeltaId, Digest, PeerId
 
@@ -66,6 +67,26 @@ class Server:
                 self.throttled_count += 1
                 break
         return self._close(peer, parcel)
+
+    def answer_pull(
+        self, peer: PeerId, want: Pull, shelves: Shelves, now_us: MonotonicUs
+    ) -> Answer:
+        """What was laid out for the peer, from a place on, then how far that reached."""
+        parcel, reached, given = _Parcel(self._config, self._allowance(peer, now_us)), want.first, 0
+        count = min(want.count, self._config.ask_deltas_max)
+        for id in shelves.page(peer, want.session, want.namespace, want.first, count):
+            each = [held for held in self._with_forgets(id) if self._may_see(peer, held)]
+            if not all(parcel.add(held) for held in each):
+                self.throttled_count += 1
+                break
+            reached, given = reached + 1, given + bool(each)
+            shelves.note_given(peer, id, now_us)
+        answer = self._close(peer, parcel)
+        answer.messages.append(Served(want.ask, reached, given))
+        return answer
+
+    def _may_see(self, peer: PeerId, held: Held) -> bool:
+        return self._replica.admissible(peer, held.delta.header.namespace)
 
     def _pack_range(self, peer: PeerId, piece: ChainRange, parcel: _Parcel) -> int:
         """Packs what is held of a range; gives the first position not reached."""

@@ -24,6 +24,7 @@ from hive.protocol.reconciliation.events import (
     PeerConnected,
     Reconciled,
     ReconcileRequested,
+    Taken,
 )
 from hive.protocol.reconciliation.reconciler import Reconciler
 from hive.store.memory_store import MemoryStore
@@ -161,12 +162,13 @@ class Replica:
         self.store.apply([kept, Truncate(proof.chain, proof.sequence - 1)])
         return [Changed(proof.first.header.namespace, None)]
 
-    def intake(self, payload: bytes) -> list[Event] | None:
+    def intake(self, sender: PeerId, payload: bytes) -> list[Event] | None:
         """The composer's part: deltas and proofs go to ingress; None for other payloads."""
         if payload[2:8] == b"deltas" and payload[1] == 0xA6:
             events: list[Event] = []
             for envelope in Deltas.from_body_untrusted(payload).envelopes:
-                events += self.admit(parse_delta_untrusted(envelope))
+                changed = self.admit(parse_delta_untrusted(envelope))
+                events += [*changed, Taken(sender, 1)] if changed else []
             return events
         if payload[2:7] == b"forks" and payload[1] == 0xA5:
             proofs = Forks.from_body_untrusted(payload).proofs
@@ -204,7 +206,7 @@ class World:
             receiver = self.replicas.get(send.receiver)
             if receiver is None or self.loses():
                 continue
-            events = receiver.intake(send.payload)
+            events = receiver.intake(sender, send.payload)
             for event in events if events is not None else [Received(sender, send.payload)]:
                 self.feed(receiver, event)
 

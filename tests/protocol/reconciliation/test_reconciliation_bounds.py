@@ -22,27 +22,29 @@ from hive.protocol.messages import Deltas, WantDeltas
 from hive.protocol.reconciliation.config import ReconciliationConfig
 from hive.protocol.reconciliation.events import PeerConnected, PeerGone, ReconcileRequested
 from hive.protocol.reconciliation.messages import (
+    HEAD_COUNT_MAX,
     LABELS,
-    SHORT_ID_COUNT_MAX,
     Buckets,
     ChainRange,
-    Differences,
+    CodedSymbols,
     Done,
+    Found,
     HeadEntry,
     Heads,
-    Leaves,
+    Ids,
+    LaidOut,
     Message,
-    Offer,
-    Offers,
     Probe,
+    Pull,
     Root,
     Roots,
     Same,
     Served,
-    ShortIds,
     Slots,
     WantChains,
+    WantIds,
     WantRoots,
+    WantSymbols,
     parse_untrusted,
 )
 from hive.protocol.reconciliation.replica import ALL_SLOTS
@@ -58,21 +60,16 @@ ONE_OF_EACH: tuple[Message, ...] = (
     Same(b"s" * 8, True),
     Roots(b"s" * 8, b"t" * 8, "", False, (Root(NOTES, b"h" * 8, b"s" * 8),)),
     WantRoots(b"s" * 8, "zzz"),
-    Slots(b"s" * 8, NOTES, b"d" * 2_048),
-    Heads(
-        b"s" * 8,
-        NOTES,
-        ALL_SLOTS,
-        False,
-        True,
-        True,
-        (HeadEntry(b"c" * 32, INTEGER_MAX, b"i" * 32),),
-    ),
-    Buckets(b"s" * 8, NOTES, b"b" * 24),
-    Leaves(b"s" * 8, NOTES, b"p" * 8, b"l" * 24),
-    ShortIds(b"s" * 8, NOTES, 0, INTEGER_MAX, b"i" * 16),
-    Differences(b"s" * 8, NOTES, b"u" * 16, INTEGER_MAX, 0, (Offer(b"o" * 32, 2),)),
-    Offers(b"s" * 8, NOTES, (Offer(b"o" * 32, 1),)),
+    Slots(b"s" * 8, NOTES, b"d" * 1_024),
+    Heads(b"s" * 8, NOTES, ALL_SLOTS, False, True, True, False, (FAR_HEAD,)),
+    Buckets(b"s" * 8, NOTES, 1, (3,), (96, 1), (INTEGER_MAX, 7), b"d" * 8),
+    Ids(b"s" * 8, NOTES, 2, (1, 2), True, b"i" * 16),
+    WantIds(b"s" * 8, NOTES, 0, (INTEGER_MAX, INTEGER_MAX)),
+    CodedSymbols(b"s" * 8, NOTES, 3, (5, 1), 0, b"y" * 24),
+    WantSymbols(b"s" * 8, NOTES, INTEGER_MAX),
+    Found(b"s" * 8, NOTES, INTEGER_MAX, b"u" * 16, b"\xff"),
+    LaidOut(b"s" * 8, NOTES, INTEGER_MAX),
+    Pull(2, b"s" * 8, NOTES, INTEGER_MAX, INTEGER_MAX),
     Done(b"s" * 8),
     WantChains(3, (ChainRange(b"c" * 32, INTEGER_MAX, 1, b""),)),
     Served(1, INTEGER_MAX, INTEGER_MAX),
@@ -241,7 +238,7 @@ def test_a_silent_peer_times_out_and_the_next_one_is_asked() -> None:
     entry = HeadEntry(deltas[0].header.chain, 6, deltas[5].id)
     for lure in (
         Roots(probe.session, b"t" * 8, "", True, (Root(NOTES, b"h" * 8, b"s" * 8),)),
-        Heads(probe.session, NOTES, ALL_SLOTS, True, True, False, (entry,)),
+        Heads(probe.session, NOTES, ALL_SLOTS, True, True, False, False, (entry,)),
     ):
         world.feed(one, Received(STRANGER, lure.to_body()))
     assert world.sent[-1][1].payload[2:16] == b"rc-want-chains"
@@ -311,7 +308,7 @@ def test_any_bytes_raise_malformed_frame_only(untrusted: bytes) -> None:
 
 def recorded() -> list[bytes]:
     """Every kind of message of real exchanges."""
-    config = ReconciliationConfig(slots_from_heads=2, leaf_ids_max=4)
+    config = ReconciliationConfig(slots_from_heads=2, descend_from=2)
     one, two = Replica(peer(1), config=config), Replica(STRANGER, config=config)
     world = World(one, two)
     for number in range(6):
@@ -340,7 +337,7 @@ _BLOBS = st.sampled_from(RECORDED + [message.to_body() for message in ONE_OF_EAC
 def test_replayed_twisted_and_shuffled_messages_never_raise(
     script: list[tuple[bytes, bool, int, int]],
 ) -> None:
-    world, replica = alone(ReconciliationConfig(slots_from_heads=2, leaf_ids_max=4))
+    world, replica = alone(ReconciliationConfig(slots_from_heads=2, descend_from=2))
     for number in range(6):
         world.give(replica, chain(number, 3))
     session = b"s" * 8
@@ -366,33 +363,9 @@ def _with_session(payload: bytes, session: bytes) -> bytes:
     return payload[: end + 2] + session + payload[end + 10 :]
 
 
-def test_a_span_beyond_one_leaf_is_not_scanned() -> None:
-    world, replica = alone()
-    world.give(replica, chain())
-    served_to(replica, world, STRANGER, Probe(b"s" * 8, b"r" * 32))
-    wide = ShortIds(b"s" * 8, NOTES, 0, INTEGER_MAX, b"")
-    assert not served_to(replica, world, STRANGER, wide)
-
-
-def test_a_bucket_beyond_the_end_of_time_is_dropped() -> None:
-    world, replica = alone()
-    world.give(replica, chain())
-    world.feed(replica, ReconcileRequested(STRANGER))
-    probe = parse_untrusted(world.sent[-1][1].payload)
-    assert isinstance(probe, Probe)
-    heads = Heads(probe.session, NOTES, ALL_SLOTS, True, True, False, ())
-    for lure in (
-        Roots(probe.session, b"t" * 8, "", True, (Root(NOTES, b"h" * 8, b"s" * 8),)),
-        heads,
-        Leaves(probe.session, NOTES, b"", b"\xff" * 12),
-    ):
-        world.feed(replica, Received(STRANGER, lure.to_body()))
-    assert parse_untrusted(world.sent[-1][1].payload) == Done(probe.session)
-
-
 def test_contradicting_bounds_are_refused() -> None:
     with pytest.raises(ConfigError):
-        ReconciliationConfig(leaf_ids_max=SHORT_ID_COUNT_MAX + 1)
+        ReconciliationConfig(heads_page=HEAD_COUNT_MAX + 1)
     with pytest.raises(ConfigError):
         ReconciliationConfig(round_interval_us=0)
     for preset in (

@@ -28,7 +28,15 @@ from hive.wire.clock import HOUR_US, SECOND_US
 from hive.wire.randomness import Stream
 
 SMALL = ReconciliationConfig(
-    slots_from_heads=2, heads_page=3, ask_deltas_max=5, leaf_ids_max=4, fork_window=4
+    slots_from_heads=2,
+    heads_page=8,
+    heads_listed_max=3,
+    ask_deltas_max=5,
+    ask_deltas_first=5,
+    descend_from=2,
+    window_elements=8,
+    slice_lines=16,
+    fork_window=4,
 )
 LARGE = ReconciliationConfig()
 NAMESPACES = ("acme/notes", "acme/plans")
