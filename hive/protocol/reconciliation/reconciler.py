@@ -228,16 +228,20 @@ class Reconciler:
     def _open(self, peer: PeerId, now_us: MonotonicUs) -> None:
         self._due.pop(peer, None)
         key = (peer, True)
-        is_under_way = key in self._sessions or peer in self._opening
-        if peer in self._peers and not is_under_way and self._has_room(key):
+        if peer in self._peers and not self._is_under_way(peer) and self._has_room(key):
             self._opening[peer] = None
             self._jobs.add(self._probe(peer))
+
+    def _is_under_way(self, peer: PeerId) -> bool:
+        """One session with a peer at a time: whoever answers learns as much as who asked."""
+        is_open = (peer, True) in self._sessions or (peer, False) in self._sessions
+        return is_open or peer in self._opening or peer in self._probes
 
     def _probe(self, peer: PeerId) -> Work[None]:
         root = yield from self._replica.refresh(peer)
         self._opening.pop(peer, None)
         key = (peer, True)
-        if peer not in self._peers or key in self._sessions or not self._has_room(key):
+        if peer not in self._peers or self._is_under_way(peer) or not self._has_room(key):
             return
         session = self._new_session(peer, self._salt(), root, self._now_us)
         session.is_own, session.awaiting = True, 1
@@ -316,7 +320,7 @@ class Reconciler:
         spent_until = max(self._peers[sender], now_us) + self._config.follow_up_us
         key = (sender, False)
         is_rash = spent_until - now_us > PROBE_BURST * self._config.follow_up_us
-        if is_rash or not self._has_room(key):
+        if is_rash or not self._has_room(key) or not self._yields(sender, probe):
             self.ignored_count += 1
             return
         self._peers[sender] = spent_until
@@ -324,6 +328,16 @@ class Reconciler:
         if sender not in self._probes:
             self._jobs.add(self._answer_probe(sender))
         self._probes[sender] = probe
+
+    def _yields(self, sender: PeerId, probe: Probe) -> bool:
+        """Where both probed at once, the lower salt asks and the other answers."""
+        own = self._sessions.get((sender, True))
+        if own is None or own.key:
+            return True
+        if own.id <= probe.session:
+            return False
+        self._end(own)
+        return True
 
     def _answer_probe(self, sender: PeerId) -> Work[None]:
         root = yield from self._replica.refresh(sender)

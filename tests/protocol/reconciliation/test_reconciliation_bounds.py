@@ -332,21 +332,24 @@ _BLOBS = st.sampled_from(RECORDED + [message.to_body() for message in ONE_OF_EAC
 @given(
     script=st.lists(
         st.tuples(_BLOBS, st.booleans(), st.integers(0, 2**16), st.integers(1, 255)), max_size=25
-    )
+    ),
+    is_own=st.booleans(),
 )
 def test_replayed_twisted_and_shuffled_messages_never_raise(
-    script: list[tuple[bytes, bool, int, int]],
+    script: list[tuple[bytes, bool, int, int]], is_own: bool
 ) -> None:
     world, replica = alone(ReconciliationConfig(slots_from_heads=2, descend_from=2))
     for number in range(6):
         world.give(replica, chain(number, 3))
-    session = b"s" * 8
-    world.feed(replica, Received(STRANGER, Probe(session, b"r" * 32).to_body()))
-    world.feed(replica, ReconcileRequested(STRANGER))
-    own = parse_untrusted(world.sent[-1][1].payload)
-    assert isinstance(own, Probe)
+    live = b"s" * 8
+    if is_own:
+        world.feed(replica, ReconcileRequested(STRANGER))
+        own = parse_untrusted(world.sent[-1][1].payload)
+        assert isinstance(own, Probe)
+        live = own.session
+    else:
+        world.feed(replica, Received(STRANGER, Probe(live, b"r" * 32).to_body()))
     for payload, is_twisted, position, mask in script:
-        live = own.session if position % 2 else session
         octets = bytearray(_with_session(payload, live))
         if is_twisted:
             octets[position % len(octets)] ^= mask

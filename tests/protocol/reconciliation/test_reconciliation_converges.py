@@ -23,7 +23,7 @@ from reconciliation_world import (
 from hive.memory.delta import Delta
 from hive.memory.log import State, head_after
 from hive.protocol.reconciliation.config import ReconciliationConfig
-from hive.protocol.reconciliation.events import ReconcileRequested
+from hive.protocol.reconciliation.events import PeerConnected, ReconcileRequested
 from hive.wire.clock import HOUR_US, SECOND_US
 from hive.wire.randomness import Stream
 
@@ -234,3 +234,18 @@ def test_a_heal_reconciles_before_the_next_round() -> None:
     world.feed(two, ReconcileRequested(None))
     world.settle()
     assert one.digest() == two.digest()
+
+
+def test_peers_that_probe_at_once_talk_once() -> None:
+    """The higher salt gives way; whoever answers learns as much as who asks."""
+    world, one, two = pair_of()
+    world.give(one, SIX_CHAINS[0])
+    world.give(two, SIX_CHAINS[1])
+    for replica, other in ((one, two), (two, one)):
+        world.feed(replica, PeerConnected(other.id))
+    for replica in (one, two):
+        world.feed(replica, ReconcileRequested(None))
+    world.settle()
+    assert one.digest() == two.digest()
+    roots = [send for _, send in world.sent if send.payload[2:10] == b"rc-roots"]
+    assert len(roots) == 1
