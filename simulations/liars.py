@@ -49,6 +49,7 @@ EVERY_US: Final = 2_000_000
 """How often a liar makes something up."""
 AHEAD_MS: Final = 120_000
 FLOOD_COUNT: Final = 40
+TWICE: Final = f"{COMMONS}/twice"
 
 
 class Liar:
@@ -152,21 +153,23 @@ class Liar:
         )
         header_bytes = header.to_body()
         id = DeltaId(Header.id_of(header_bytes))
-        signature = self._sign(agent.record.key.digest, Header.LABEL, Digest(id))
+        signature = self.sign(agent.record.key.digest, Header.LABEL, Digest(id))
         delta = Delta(id, header, header_bytes, Proof(signature, 0, 0, ()), body, b"")
-        return replace(delta, receipt=self._receipt(delta, wall_ms))
+        return replace(delta, receipt=self.receipt(delta, wall_ms))
 
-    def _receipt(self, delta: Delta, wall_ms: int) -> bytes:
+    def receipt(self, delta: Delta, wall_ms: int) -> bytes:
+        """The node's own receipt for one delta."""
         record = self.node.identity.record
         header, root = delta.header, merkle.root([delta.id])
         receipt = Receipt(
             header.federation, header.writer, record.id, wall_ms, (1,), 0, wall_ms, 1, root
         )
         subject = Receipt.id_of(receipt.to_body())
-        signed = self._sign(record.record.key.digest, Receipt.LABEL, subject)
+        signed = self.sign(record.record.key.digest, Receipt.LABEL, subject)
         return receipt_proofs(receipt, signed, [delta.id])[0].to_bytes()
 
-    def _sign(self, key: Digest, label: str, subject: Digest) -> bytes:
+    def sign(self, key: Digest, label: str, subject: Digest) -> bytes:
+        """By a key that the node holds."""
         return self.node.custody.by_digest[key].sign(label, subject)
 
     def accusation(self, victim: PeerId, incarnation: int, standing: Standing) -> Signed:
@@ -174,7 +177,7 @@ class Liar:
         own = self.core.own
         statement = Statement.of(scope_of(""), own.peer, victim, standing, incarnation)
         root = merkle.root([statement.to_body()])
-        signature = self._sign(own.key.digest, SIGNED_LABEL, root)
+        signature = self.sign(own.key.digest, SIGNED_LABEL, root)
         return Signed.of(statement, signature)
 
     def head(self, namespace: str) -> Head | None:
@@ -249,17 +252,17 @@ def _equivocation(liar: Liar, effects: Effects, now: Now, is_time: bool) -> Effe
 
 
 def _malleable(liar: Liar, effects: Effects, now: Now, is_time: bool) -> Effects:
-    """A longer encoding of the same delta: one content, two byte strings."""
+    """A longer encoding of the same header, validly signed: one content, two ids."""
     if not is_time:
         return effects
-    delta = liar.written(f"twice {now.monotonic_us}", now, namespace="commons/twice")
-    envelope = delta.to_bytes()
-    # bin8 of the header becomes bin16: the same value, not canonical.
-    length = envelope[2]
-    longer = envelope[:1] + b"\xc5\x00" + bytes([length]) + envelope[3:]
-    if envelope[1] != 0xC4:
-        longer = envelope[:1] + b"\xc6\x00\x00" + envelope[2:4] + envelope[4:]
-    return [*effects, ev.SendFrame(liar.somebody(), Deltas((longer,)).to_body())]
+    delta = liar.written(f"twice {now.monotonic_us}", now, namespace=TWICE, after=liar.head(TWICE))
+    assert delta.header_bytes[:1] == b"\xdc"
+    header_bytes = b"\xdd\x00\x00" + delta.header_bytes[1:]
+    id = DeltaId(Header.id_of(header_bytes))
+    signature = liar.sign(liar.node.identity.agents[0].record.key.digest, Header.LABEL, Digest(id))
+    longer = replace(delta, id=id, header_bytes=header_bytes, proof=Proof(signature, 0, 0, ()))
+    wall_ms = now.wall_us // MILLISECOND_US
+    return [*effects, *_tell(liar, replace(longer, receipt=liar.receipt(longer, wall_ms)))]
 
 
 def _replay(liar: Liar, effects: Effects, now: Now, is_time: bool) -> Effects:

@@ -230,7 +230,18 @@ MUTANTS: Final = (
         left_out=("canonical form",),
         settings=_lie("malleable bytes"),
     ),
-    Mutant(name="answers before the disk", promises=("P8",), around=AnswersFirst),
+    Mutant(
+        name="answers before the disk",
+        promises=("P8",),
+        around=AnswersFirst,
+        settings=(
+            ("faults.slow disk", "1"),
+            ("faults.crash", "1"),
+            ("faults.lost tail", "1"),
+            ("faults.rolling restart", "1"),
+            ("users.writes", "80"),
+        ),
+    ),
     Mutant(name="never carries out a forget", promises=("P11",), around=NeverForgets),
     Mutant(
         name="voids what is good",

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hive.errors import MalformedFrame
-from hive.memory.delta import Delta, Header, commitment_of, parse_delta_untrusted
+from hive.memory.bodies import ForgetBody, parse_body_untrusted
+from hive.memory.delta import Delta, Header, Kind, commitment_of, parse_delta_untrusted
 from hive.memory.log import State
 from hive.memory.receipt import Receipt, parse_receipt_untrusted
 from hive.protocol import events as ev
@@ -96,6 +97,7 @@ class Promises:
         self._proven: dict[bytes, None] = {}
         self._acknowledged: dict[tuple[int, DeltaId], int] = {}
         self._forks: dict[Digest, None] = {}
+        self._forgets: dict[tuple[DeltaId, DeltaId], Header] = {}
         self._revoked: dict[Inception, int] = {}
         self._odd_clocks: dict[int, None] = {}
         for node in world.nodes:
@@ -194,8 +196,16 @@ class Promises:
         if state is State.LIVE:
             self.expect("P1", self._is_proven(delta), node, f"{delta.id.hex()[:16]} is unproven")
             self.expect("P3", self._is_allowed(delta), node, f"wrote {delta.header.namespace}")
+            self._note_forget(delta)
         if node.disk.store.forgets_of(delta.id):
             self._forgotten(node, delta.id)
+
+    def _note_forget(self, delta: Delta) -> None:
+        """What a forget says by its own body, whatever a machine makes of it."""
+        if delta.header.kind == Kind.FORGET and delta.body:
+            body = parse_body_untrusted(delta.header.kind, delta.body)
+            for target in body.targets if isinstance(body, ForgetBody) else ():
+                self._forgets[DeltaId(target), delta.id] = delta.header
 
     def _is_proven(self, delta: Delta) -> bool:
         if delta.body and commitment_of(delta.body) != delta.header.commitment:
@@ -302,12 +312,24 @@ class Promises:
             self.expect("P4", "revocation" not in left, None, left)
         if self._forks:
             self.expect("P5", "proven" not in left, None, left)
+        for node in self.honest:
+            self._has_forgotten(node)
         for (number, id), at_us in self._acknowledged.items():
             self._survives(self._world.nodes[number], id, at_us)
         for node in self.honest:
             self.checked["P13"] += 1
             is_bounded = node.inbox_count_max <= INBOX_COUNT_MAX
             self.expect("P13", is_bounded, node, f"{node.inbox_count_max} events waited")
+
+    def _has_forgotten(self, node: Node) -> None:
+        for (target, forgetting), said in self._forgets.items():
+            forget, held = node.disk.store.delta(forgetting), node.disk.store.delta(target)
+            if forget is None or held is None or forget.state is not State.LIVE:
+                continue
+            theirs = held.delta.header
+            if (theirs.author, theirs.namespace) == (said.author, said.namespace):
+                is_gone = held.state is not State.LIVE and not held.delta.body
+                self.expect("P11", is_gone, node, f"{target.hex()[:16]} was not forgotten")
 
     def _survives(self, node: Node, id: DeltaId, at_us: int) -> None:
         held = node.disk.store.delta(id)
