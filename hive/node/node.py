@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -119,8 +120,9 @@ class Node:
         self.contexts = TlsContexts(None, ())
         book = Book(self.peer.core.trust)
         self.streams = TlsStreams(stream_config(settings), self.contexts, book)
-        held = self.keyring.signer(NODE)
-        self.whereabouts = Whereabouts(settings, self.peer.core.own, held, log)
+        self.whereabouts = Whereabouts(
+            settings, self.peer.core.own, partial(keyring.signer, NODE), log
+        )
         self.stop = trio.Event()
         self.is_reborn = False
         self.nursery: trio.Nursery

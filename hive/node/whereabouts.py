@@ -3,6 +3,7 @@
 An advertised address is announced as it is. A node that serves every interface announces the
 address from which the kernel would send to the nodes it was told to greet first, or to anywhere;
 that is asked again and again, so a machine that moves to another network announces itself anew.
+The same addresses are announced anew under a new key: after a rotation nobody believes the old one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from hive.protocol.core import OwnNode
 from hive.protocol.discovery.contact import ADDRESSES_MAX, Address
 from hive.transport.addresses import format_address, parse_address
 from hive.transport.interfaces import source_towards
+from hive.trust.keys import PublicKey
 
 WATCH_INTERVAL_S: Final = 2
 """Between two looks at the own address."""
@@ -41,9 +43,13 @@ class Bound:
 class Whereabouts:
     """The addresses of one running node; `announced` are those that others were told."""
 
-    def __init__(self, settings: NodeConfig, own: OwnNode, key: HeldKey, log: Log) -> None:
+    def __init__(
+        self, settings: NodeConfig, own: OwnNode, key: Callable[[], HeldKey], log: Log
+    ) -> None:
+        """`key` looks up the node's signing key of the moment."""
         self._settings = settings
         self._own, self._key, self._log = own, key, log
+        self._announced_by: PublicKey | None = None
         self._sequence = own.boot * CHANGES_PER_BOOT
         self.bound: tuple[Bound, ...] = ()
         self.announced: tuple[Address, ...] = ()
@@ -82,15 +88,16 @@ class Whereabouts:
         return (self.announced[0].host, self.announced[0].tls_port) if self.announced else None
 
     async def tell(self, ask: Callable[[Command], Awaitable[Answer]]) -> bool:
-        """Tells everybody where this node listens, if that changed; whether it did."""
-        found = self.find()
-        if found == self.announced:
-            return False
-        self.announced = found
-        self._sequence += 1
-        signed = peer_record(self._own, self._key, found, self._sequence)
-        await ask(Announce(signed.body, signed.signature))
-        udp = ", ".join(format_address((each.host, each.udp_port)) for each in found)
-        tls = ", ".join(format_address((each.host, each.tls_port)) for each in found)
-        self._log.write("info", "listening", udp=udp, tls=tls)
-        return True
+        """Tells everybody where this node listens, if that or its key changed; whether it moved."""
+        found, key = self.find(), self._key()
+        is_elsewhere = found != self.announced
+        if is_elsewhere or key.public != self._announced_by:
+            self.announced, self._announced_by = found, key.public
+            self._sequence += 1
+            signed = peer_record(self._own, key, found, self._sequence)
+            await ask(Announce(signed.body, signed.signature))
+        if is_elsewhere:
+            udp = ", ".join(format_address((each.host, each.udp_port)) for each in found)
+            tls = ", ".join(format_address((each.host, each.tls_port)) for each in found)
+            self._log.write("info", "listening", udp=udp, tls=tls)
+        return is_elsewhere

@@ -28,6 +28,8 @@ from hive.client.client import connect
 from hive.errors import Refused
 from hive.node.enrolment import join
 from hive.node.home import Home, initialise
+from hive.protocol.discovery.records import PeerRecord, open_untrusted
+from hive.trust.keys import verify
 
 REVOCATION_S = 60
 SECRET = b"the backup's own passphrase"
@@ -157,6 +159,7 @@ def test_a_rotated_node_key_keeps_streams_and_logs_going(tmp_path: Path) -> None
             second = await remember(acme, "after")
             assert (await acme.call("show", id=second))["sequence"] == 2
             await everywhere([bell], second)
+            await until(lambda: _is_introduced(bell, acme), "its address under its new key")
             back = await remember(bell, "and the other way")
             await everywhere([acme], back)
             assert (await acme.call("log"))["forks"] == []
@@ -166,6 +169,16 @@ def test_a_rotated_node_key_keeps_streams_and_logs_going(tmp_path: Path) -> None
             await everywhere([bell], third)
 
     run(main)
+
+
+def _is_introduced(by: Living, other: Living) -> bool:
+    """Whether one node keeps the other's peer record as signed by the other's present key."""
+    own = other.node.peer.core.own
+    known = by.node.peer.introductions.known.get(own.peer)
+    if known is None or known.signed is None:
+        return False
+    opened = open_untrusted(known.signed)
+    return verify(own.key, PeerRecord.LABEL, opened.digest, known.signed.signature)
 
 
 def test_a_revoked_node_is_thrown_out_everywhere_within_a_minute(tmp_path: Path) -> None:
