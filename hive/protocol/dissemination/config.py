@@ -70,6 +70,13 @@ class TreeConfig:
     """From a digest to the first graft; less repairs sooner, and grafts what was on its way."""
     graft_next_us: int = 40 * MILLISECOND_US
     """Until the next announcer is asked."""
+    graft_longest_us: int = 5 * SECOND_US
+    """Payloads that come later than their digests, of themselves, raise the first wait up to
+    here: where everything is slow, grafts would only send it twice."""
+    mesh_graft_us: int = SECOND_US
+    """The first wait in a mesh, whose payloads come straight from their authors."""
+    mesh_digest_interval_us: int = 250 * MILLISECOND_US
+    """As `digest_interval_us`, in a mesh."""
     crossing_wait_us: int = 200 * MILLISECOND_US
     """How much longer (at random below it) a digest from another region waits, so that one graft
     and not many fetches a delta across; more saves copies, less saves time."""
@@ -111,8 +118,18 @@ class TreeConfig:
         for name in self.__slots__:
             if getattr(self, name) < (0 if name == "crossing_wait_us" else 1):
                 raise ConfigError(f"{name} must be at least 1")
+        if self.graft_longest_us < max(self.graft_first_us, self.mesh_graft_us):
+            raise ConfigError("graft_longest_us must be at least the first wait")
         if self.link_burst_bytes < self.message_bytes_max:
             raise ConfigError("link_burst_bytes must cover one message")
+
+    def wait_us(self, is_mesh: bool) -> int:
+        """From a digest to the first graft, before anything was seen to come late."""
+        return self.mesh_graft_us if is_mesh else self.graft_first_us
+
+    def gather_us(self, is_mesh: bool) -> int:
+        """How long ids are gathered into one digest."""
+        return self.mesh_digest_interval_us if is_mesh else self.digest_interval_us
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

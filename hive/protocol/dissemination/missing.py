@@ -17,6 +17,7 @@ class Lack:
     namespace: str
     announcers: dict[PeerId, int]
     due_at: MonotonicUs
+    announced_at: MonotonicUs
     asked: PeerId | None = None
 
 
@@ -38,6 +39,8 @@ class Missing:
         self._lacks: dict[bytes, Lack] = {}
         self._due: list[tuple[MonotonicUs, bytes]] = []
         self.dropped_count = 0
+        self.patience_us = 0
+        """What the first graft waits at least: payloads come this late of themselves."""
 
     def __len__(self) -> int:
         return len(self._lacks)
@@ -57,15 +60,22 @@ class Missing:
         return None
 
     def announced(
-        self, id: bytes, namespace: str, peer: PeerId, hops: int, due_at: MonotonicUs
+        self,
+        id: bytes,
+        namespace: str,
+        peer: PeerId,
+        hops: int,
+        now_us: MonotonicUs,
+        wait_us: int,
     ) -> None:
         """Somebody has the id; an earlier due time than the one known counts."""
+        due_at = MonotonicUs(now_us + wait_us)
         lack = self._lacks.get(id)
         if lack is None:
             if len(self._lacks) >= self._config.missing_max:
                 self.dropped_count += 1
                 return
-            lack = self._lacks[id] = Lack(namespace, {}, due_at)
+            lack = self._lacks[id] = Lack(namespace, {}, due_at, now_us)
             heapq.heappush(self._due, (due_at, id))
         elif lack.asked is None and due_at < lack.due_at:
             lack.due_at = due_at
@@ -99,3 +109,10 @@ class Missing:
             lack.due_at = MonotonicUs(now_us + self._config.graft_next_us)
             heapq.heappush(self._due, (lack.due_at, id))
         return asks
+
+    def came_late(self, late_us: int) -> None:
+        """A payload came of itself behind its digest: the next grafts wait for the like of it."""
+        if 2 * late_us > self.patience_us:
+            self.patience_us = min(2 * late_us, self._config.graft_longest_us)
+        else:
+            self.patience_us -= self.patience_us // 16

@@ -274,6 +274,8 @@ class PlumTree:
         if lack is not None:
             for announcer in lack.announcers:
                 arriving.ways.setdefault(announcer, ANNOUNCED)
+            if lack.asked is None or payload.origin.source != lack.asked:
+                self.missing.came_late(now.monotonic_us - lack.announced_at)
         origin = payload.origin
         if origin.source in arriving.ways and origin.source in self.links:
             self.links[origin.source].unanswered = 0
@@ -314,7 +316,7 @@ class PlumTree:
         """Whether the link gets the payload now."""
         if origin.hops >= HOPS_MAX or origin.is_aside:
             return False
-        if origin.source is None and self._views.is_mesh and not link.is_far:
+        if origin.source is None and self._views.is_mesh:
             return True
         return self._is_eager(link, namespace)
 
@@ -361,7 +363,7 @@ class PlumTree:
                 ids[payload.id] = HOPS_MAX if origin.is_aside else min(origin.hops, HOPS_MAX)
                 link.digest_count += 1
         if self._digests_at is None:
-            self._digests_at = MonotonicUs(now_us + self._config.digest_interval_us)
+            self._digests_at = MonotonicUs(now_us + self._config.gather_us(self._views.is_mesh))
 
     def ticked(self, now: Now) -> None:
         """Digests and grafts that are due."""
@@ -406,14 +408,13 @@ class PlumTree:
         if not self._wants(digest.namespace) or not self._may(sender, digest.namespace, ()):
             return
         now_us = now.monotonic_us
-        wait_us = self._config.graft_first_us
+        wait_us = max(self.missing.patience_us, self._config.wait_us(self._views.is_mesh))
         if link.is_far:
             wait_us += self._stream.below(self._config.crossing_wait_us + 1)
-        due = MonotonicUs(now_us + wait_us)
         for id, hops in zip(ids_in(digest.ids), digest.hops, strict=False):
             known = self.payloads.seen(id)
             if known is None:
-                self.missing.announced(id, digest.namespace, sender, hops, due)
+                self.missing.announced(id, digest.namespace, sender, hops, now_us, wait_us)
             elif known[0] == digest.namespace:
                 self._consider(link, known[0], known[1], hops, now_us)
 
@@ -451,7 +452,7 @@ class PlumTree:
             link = self.links.get(peer)
             if link is None:
                 continue
-            self._set(peer, namespace, is_eager=True)
+            self._set(peer, namespace, is_eager=not self._views.is_mesh)
             for first in range(0, len(ids), DIGEST_COUNT_MAX):
                 page = ids[first : first + DIGEST_COUNT_MAX]
                 self.counts.grafts += len(page)
@@ -473,7 +474,7 @@ class PlumTree:
         if not self._may(sender, graft.namespace, ()):
             self.counts.withheld += 1
             return
-        self._set(sender, graft.namespace, is_eager=True)
+        self._set(sender, graft.namespace, is_eager=not self._views.is_mesh)
         groups: dict[tuple[int, bytes], list[Payload]] = {}
         for id in ids_in(graft.ids):
             payload = self.payloads.get(id)

@@ -168,6 +168,23 @@ def test_in_a_mesh_own_deltas_go_to_all_and_others_are_only_announced() -> None:
     assert told == [BOB, CAROL]
 
 
+def test_a_mesh_reaches_other_regions_in_one_hop() -> None:
+    bench = Bench(ALICE, BOB, is_mesh=True, region="us")
+    assert pushes(bench.tell(stored(1))) == [ALICE, BOB]
+
+
+def test_payloads_behind_their_digests_make_grafts_patient() -> None:
+    bench, config = Bench(ALICE, BOB), TreeConfig()
+    late_us = 3 * config.graft_first_us
+    bench.hear(ALICE, IHave(NAME, bytes([1]) * 16, b"\x01"))
+    bench.tick(config.graft_first_us)
+    bench.arrive(1, BOB, now_us=late_us)
+    bench.hear(ALICE, IHave(NAME, bytes([2]) * 16, b"\x01"), SECOND_US)
+    early = bench.tick(SECOND_US + 2 * late_us - 1)
+    assert all(label != "graft" for label, _ in labels(early))
+    assert ("graft", ALICE) in labels(bench.tick(SECOND_US + 2 * late_us))
+
+
 def test_interest_covers_whole_segments_only() -> None:
     bench = Bench(ALICE, BOB)
     bench.tell(InterestHeard(ALICE, ("org/eu",)))
