@@ -65,11 +65,12 @@ class Wrapped:
         return effects
 
 
-class AnswersFirst(Wrapped):
-    """Answers before the disk has it."""
+class NeverSyncs(Wrapped):
+    """Says that writes are durable before the disk has them."""
 
-    def twist(self, effects: Effects) -> Effects:
-        return sorted(effects, key=lambda effect: isinstance(effect, ev.Store))
+    def __init__(self, peer: Peer, node: Node, world: World) -> None:
+        super().__init__(peer, node, world)
+        node.disk.lie()
 
 
 class NeverForgets(Wrapped):
@@ -233,14 +234,8 @@ MUTANTS: Final = (
     Mutant(
         name="answers before the disk",
         promises=("P8",),
-        around=AnswersFirst,
-        settings=(
-            ("faults.slow disk", "1"),
-            ("faults.crash", "1"),
-            ("faults.lost tail", "1"),
-            ("faults.rolling restart", "1"),
-            ("users.writes", "80"),
-        ),
+        around=NeverSyncs,
+        settings=(("world.nodes", "1"), ("world.orgs", '["acme"]'), ("faults.crash", "1")),
     ),
     Mutant(name="never carries out a forget", promises=("P11",), around=NeverForgets),
     Mutant(

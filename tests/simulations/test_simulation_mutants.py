@@ -11,6 +11,7 @@ QUICK = (
     "signatures are not checked",
     "capabilities are not checked",
     "any encoding will do",
+    "answers before the disk",
     "never carries out a forget",
     "chokes on garbage",
 )
