@@ -14,6 +14,7 @@ from ..output import FAILED
 from ..session import Session
 
 BENCHES: Final[dict[str, str]] = {
+    "fuzz": "Throw fuzzed datagrams and frames at a live node and look for what escapes.",
     "ingest": "Measure ingress of single and batched deltas against the bare rate of verification.",
     "node": "Measure what a node at rest with 10^4 memories takes of memory and processor.",
     "quality": "Measure how good recall is: known items in the standard library's docstrings.",

@@ -13,6 +13,7 @@
 `projector`      feeds the store's tail to the recall projections
 `whereabouts`    which addresses a node announces, and when they change
 `datagrams`      the datagram machine on a UDP socket
+`inbox`          events that wait for the peer, each sender's in turn
 `links`          streams to peers, each with a bounded outbox
 `driver`         performs a peer's effects: store, then send, then answer
 `desk`           enrolment, renewal and issuing where this node holds an issuer's key

@@ -100,9 +100,10 @@ class Datagrams:
                 batch = await carrier.receive()
             except TransportError:
                 return
+            now = clocks.read()
             for address, untrusted in batch:
                 self._interfaces.heard(carrier, address)
-                self.feed(wire.Arrived(address, untrusted))
+                self._perform(self.machine.handle(wire.Arrived(address, untrusted), now))
             await trio.lowlevel.checkpoint()
 
     async def flush(self, carrier: DatagramCarrier) -> None:

@@ -1,18 +1,17 @@
 """The driver: performs what the peer decides; store, then send, then answer.
 
-Theory of operation. Events wait in one bounded queue; the loop hands them to the peer one by one
-and performs the effects in order. A `Store` goes to the writer thread together with everything
-behind it: when it is durable the rest is performed, else the rest is dropped and the peer hears
-`StoreFailed`. Small batches of signatures are checked in place, larger ones in worker threads.
-The loop never waits for a peer, a disk or a thread; it sleeps until an event, a deadline of the
-peer, or one of the datagram machine. Readers of streams wait while the queue is full, so a flood
-is slowed where it comes in.
+Theory of operation. Events wait in an inbox, own ones first and each peer's in turn; the loop
+hands them to the peer one by one and performs the effects in order. A `Store` goes to the writer
+thread together with everything behind it: when it is durable the rest is performed, else the rest
+is dropped and the peer hears `StoreFailed`. Small batches of signatures are checked in place,
+larger ones in worker threads. The loop never waits for a peer, a disk or a thread; it sleeps until
+an event, a deadline of the peer, or one of the datagram machine. Readers of streams wait while the
+inbox is full, so a flood is slowed where it comes in.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
@@ -21,6 +20,7 @@ import trio
 from hive.errors import HiveError
 from hive.node import clocks
 from hive.node.datagrams import Datagrams
+from hive.node.inbox import Inbox
 from hive.node.links import Links
 from hive.node.logs import Log
 from hive.node.metrics import Metrics
@@ -71,8 +71,7 @@ class Driver:
         self.links: Links | None = None
         self.issuers_changed: Callable[[], None] = lambda: None
         self._verifiers = Verifiers()
-        self._events: deque[ev.Event] = deque()
-        self._queued_bytes = 0
+        self.inbox = Inbox()
         self._wake = trio.Event()
         self._room = trio.Event()
         self._requests: dict[ev.RequestId, _Waiting] = {}
@@ -84,13 +83,12 @@ class Driver:
 
     def post(self, event: ev.Event) -> None:
         """Queues an event for the peer."""
-        self._events.append(event)
-        self._queued_bytes += _frame_bytes(event)
+        self.inbox.put(event)
         self._wake.set()
 
     async def has_room(self) -> None:
         """Waits while the queue is full: back-pressure for streams."""
-        while len(self._events) > QUEUE_COUNT_MAX or self._queued_bytes > QUEUE_BYTES_MAX:
+        while len(self.inbox) > QUEUE_COUNT_MAX or self.inbox.bytes_count > QUEUE_BYTES_MAX:
             if self._room.is_set():
                 self._room = trio.Event()
             await self._room.wait()
@@ -119,15 +117,15 @@ class Driver:
 
     async def _turn(self) -> None:
         for _ in range(YIELD_EVERY):
-            if not self._events:
+            event = self.inbox.take()
+            if event is None:
                 break
-            event = self._events.popleft()
-            self._queued_bytes -= _frame_bytes(event)
             self._handle(event)
-        if len(self._events) <= QUEUE_COUNT_MAX // 2 and self._queued_bytes <= QUEUE_BYTES_MAX // 2:
+        is_short = len(self.inbox) <= QUEUE_COUNT_MAX // 2
+        if is_short and self.inbox.bytes_count <= QUEUE_BYTES_MAX // 2:
             self._room.set()
         self._tick_due()
-        if self._events:
+        if len(self.inbox):
             await trio.lowlevel.checkpoint()
             return
         self._wake = trio.Event()
@@ -307,11 +305,6 @@ class Driver:
                 waiting.fail(error)
             hits, is_exact = (), False
         self.post(ev.Searched(effect.request, hits, is_exact))
-
-
-def _frame_bytes(event: ev.Event) -> int:
-    """What an event from a stream holds in memory while it waits."""
-    return len(event.untrusted_payload) if isinstance(event, ev.FrameReceived) else 0
 
 
 class _Waiting:

@@ -177,6 +177,11 @@ class Links:
         held = [link.stream.peer for link in self._links.values()]
         return [peer for peer in held if peer is not None]
 
+    def waiting_bytes(self, peer: PeerId) -> int:
+        """What waits in a peer's outbox; 0 where there is no stream."""
+        link = self._links.get(peer)
+        return link.queued_bytes if link is not None else 0
+
     def close_ended(self, still_counts: Callable[[StreamPeer], bool]) -> None:
         """Closes streams whose node's record ended while they were open, contact or not."""
         for peer, link in list(self._links.items()):

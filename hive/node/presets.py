@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hive.node.config import NodeConfig
+from hive.protocol.budget import BudgetConfig
 from hive.protocol.discovery.config import DiscoveryConfig
 from hive.protocol.dissemination.config import DisseminationConfig
 from hive.protocol.membership.config import SwimConfig
@@ -15,7 +16,7 @@ from hive.transport.stream_config import StreamConfig
 def peer_config(settings: NodeConfig) -> PeerConfig:
     """The peer's machines."""
     if settings.network == "lan":
-        return PeerConfig()
+        return PeerConfig(budget=BudgetConfig.for_lan())
     return PeerConfig(
         membership=SwimConfig.for_internet(),
         discovery=DiscoveryConfig.for_internet(),

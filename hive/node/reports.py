@@ -84,6 +84,7 @@ def _org_name(core: Core) -> str:
 def peers(node: Node) -> list[View]:
     """Every contact with its state."""
     states = {member.peer: member.standing for member in node.peer.membership.view}
+    budgets, now_us = node.peer.core.budgets, clocks.read().monotonic_us
     listed = []
     for peer, known in node.peer.introductions.known.items():
         state = states.get(peer)
@@ -96,7 +97,8 @@ def peers(node: Node) -> list[View]:
                 "state": getattr(state, "name", "unknown").lower(),
                 "address": format_address((known.endpoint.host, known.endpoint.port)),
                 "stream": peer in node.peer.core.connected,
-                "health_permille": node.peer.core.budgets.health(peer),
+                "health_permille": budgets.health(peer),
+                "is_shunned": budgets.is_shunned(peer, now_us),
             }
         )
     return listed

@@ -20,11 +20,14 @@
 `ingress`          steps 0–13: the only way in
 `locality`         step 5: where a delta may be
 `judgement`        what the steps read and what they can say
+`capacity`         what this node can afford: step 0, and quotas
 `refusals`         every way to be refused: step, fault, cause, remedy
 `pending`          what is decided and not yet durable, laid over the store
 `quarantine`       what proven forks exclude
 `freshness`        how old this peer's knowledge of revocations may be
-`budget`           what one peer may cost
+`budget`           what peers, organisations and subnets may cost
+`quota`            who takes how much of the store
+`tolls`            what each frame and answer costs its peer
 `stores`           what is on its way to the disk, and what is owed
 `core`             what every part of a peer shares
 `events`           what the driver tells a peer, and what a peer asks of it

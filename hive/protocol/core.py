@@ -13,6 +13,7 @@ from hive.protocol.machine import Sign, Token
 from hive.protocol.pending import PendingStore
 from hive.protocol.ports import EpochPort, LawPort, StoreReader
 from hive.protocol.quarantine import Quarantine
+from hive.protocol.quota import Shares
 from hive.trust.chain import Chain
 from hive.trust.keys import PublicKey
 from hive.trust.state import TrustState
@@ -93,6 +94,7 @@ class Core:
     freshness: Freshness
     quarantine: Quarantine
     budgets: Budgets
+    shares: Shares
     epochs: EpochPort
     custody: CustodyPort
     law: LawPort

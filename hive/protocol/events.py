@@ -201,7 +201,7 @@ class WantChain:
 
 @dataclass(frozen=True, slots=True)
 class CloseStream:
-    """Closes the stream to a peer that is no neighbour any more; it stays a contact."""
+    """Closes the stream to a peer that is no neighbour any more or is shunned; it stays known."""
 
     peer: PeerId
 
@@ -323,8 +323,8 @@ Effect: TypeAlias = (
     | RefuseContact
     | WantChain
     | RetireContact
-    | CloseStream
     | OpenStream
+    | CloseStream
     | IssuersChanged
     | Verify
     | SignAs

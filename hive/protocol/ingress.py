@@ -31,7 +31,6 @@ from typing import Final
 from hive.errors import MalformedFrame
 from hive.memory.delta import (
     ACTION_OF,
-    DELTA_BYTES_MAX,
     Header,
     commitment_of,
     decode_delta_typed,
@@ -41,6 +40,7 @@ from hive.memory.delta import (
 from hive.memory.log import Continuation, State, continuation
 from hive.memory.receipt import Receipt, parse_receipt_untrusted
 from hive.protocol import refusals
+from hive.protocol.capacity import budget_lasts, frame_is_small, quota_lasts, session_is_live
 from hive.protocol.judgement import (
     PASSED,
     Arrival,
@@ -68,32 +68,6 @@ from hive.wire.ids import Digest, RecordId
 
 FIRST_CONCLUDING_STEP: Final = 10
 LAST_STEP: Final = 13
-
-
-# ── 0 · live session, budget, frame cap ────────────────────────────────────────────────────
-
-
-def session_is_live(judgement: Judgement, view: View) -> Verdict | None:
-    sender = judgement.arrival.sender
-    if sender is None or view.sessions(sender):
-        return None
-    return Refusal(refusals.NO_SESSION)
-
-
-def frame_is_small(judgement: Judgement, view: View) -> Verdict | None:
-    if len(judgement.arrival.untrusted) <= DELTA_BYTES_MAX:
-        return None
-    return Refusal(refusals.FRAME_TOO_LARGE, f"{len(judgement.arrival.untrusted)} bytes")
-
-
-def budget_lasts(judgement: Judgement, view: View) -> Verdict | None:
-    arrival = judgement.arrival
-    if arrival.sender is None or arrival.is_charged:
-        return None
-    size = len(arrival.untrusted)
-    if view.budgets.charge(arrival.sender, size, 1, judgement.now.monotonic_us):
-        return None
-    return Refusal(refusals.OVER_BUDGET)
 
 
 # ── 1 · typed decode  2 · canonical form  3 · label, version, federation ───────────────────
@@ -412,6 +386,7 @@ STEPS: Final[tuple[Step, ...]] = (
     Step(10, "body", body_fits),
     Step(11, "log", continues_log),
     Step(12, "law", law_allows),
+    Step(13, "quota", quota_lasts),
     Step(13, "durability", durability_is_met),
     Step(13, "7 and 8 again", law_still_holds),
 )
@@ -443,7 +418,7 @@ class Ingress:
         size = sum(
             [len(one.untrusted) for one, is_whole in zip(arrivals, whole, strict=True) if is_whole]
         )
-        if not self.view.budgets.charge(sender, size, 0, now.monotonic_us):
+        if self.view.budgets.pay(sender, size, 0, now.monotonic_us) is not None:
             return arrivals, 0
         return [one for one, is_whole in zip(arrivals, whole, strict=True) if not is_whole], sum(
             whole

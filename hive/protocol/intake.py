@@ -104,7 +104,7 @@ class Intake:
     def arrive(self, arrivals: Sequence[Arrival], now: Now) -> list[Output]:
         """Deltas from peers: steps 0–9, then a flight."""
         if self._verifying_bytes > self.waiting.config.verifying_bytes_max:
-            refusal = Refusal(refusals.OVER_BUDGET, "too much waits to be verified")
+            refusal = Refusal(refusals.CROWDED, "too much waits to be verified")
             return [DeltaRefused(refusal, arrivals[0].sender, b"")] if arrivals else []
         fresh, known_count = self._ingress.sift(arrivals, now) if arrivals else (arrivals, 0)
         outputs: list[Output] = []
@@ -254,6 +254,9 @@ class Intake:
 
     def _admit(self, judgement: Judgement, verdict: Verdict, delta: Delta) -> list[Write]:
         state = State.LIVE if isinstance(verdict, Passed) else State.VOID
+        is_fresh = judgement.is_own or not self._view.store.has(delta.id)
+        if judgement.leaf is not None and is_fresh:
+            self._view.shares.charge(judgement.leaf.org, delta)
         self._view.store.admit(delta, state)
         writes: list[Write] = [PutDelta(delta, state)]
         if state is State.LIVE and judgement.leaf is not None:
@@ -352,7 +355,7 @@ class Intake:
                 return self._bring_body(judgement)
             case Refusal() | Voided():
                 refusal = _as_refusal(verdict)
-                if refusal.reason.fault is refusals.Fault.SENDER and sender is not None:
+                if sender is not None and refusal.is_blamed:
                     self._view.budgets.blame(sender, judgement.now.monotonic_us)
                 return [DeltaRefused(refusal, sender, _delta_id(judgement))]
             case Passed():

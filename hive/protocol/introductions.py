@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hive.errors import ConfigError, MalformedFrame
 from hive.protocol.bounded import BoundedMap
 from hive.protocol.core import Core, Effects
-from hive.protocol.discovery.contact import Address, Contact
+from hive.protocol.discovery.contact import Address, Contact, subnet_of
 from hive.protocol.discovery.records import PeerRecord, SignedRecord, open_untrusted
 from hive.protocol.events import (
     INTRODUCTION,
@@ -144,6 +144,8 @@ class Introductions:
         if known is None:
             return []
         known.is_reached, known.is_dead, known.endpoint = True, False, endpoint
+        subnet = subnet_of(endpoint.host)
+        self._core.budgets.place(peer, known.chain.org, subnet, now.monotonic_us)
         self._arm(now)
         return [*self._introduce_to(peer), *self._ask(known, now)]
 
@@ -183,7 +185,7 @@ class Introductions:
             return []
         if known.record is not None and known.record.sequence >= record.sequence:
             return []
-        if not self._core.budgets.charge(sender, len(untrusted), 1, now.monotonic_us):
+        if self._core.budgets.pay(sender, len(untrusted), 1, now.monotonic_us) is not None:
             return []
         token = self._core.tokens.fresh()
         self._checking.put(token, (sender, signed, record))
@@ -224,6 +226,8 @@ class Introductions:
         is_there = known.peer in self._core.connected
         if is_there or known.record is None or known.is_dead or not self.wants_stream(known):
             known.missed_at = None
+            return []
+        if self._core.budgets.is_shunned(known.peer, now.monotonic_us):
             return []
         known.missed_at = known.missed_at or now.monotonic_us
         missed_us = now.monotonic_us - known.missed_at

@@ -13,13 +13,15 @@ from hive.memory.delta import (
     Undecoded,
 )
 from hive.memory.receipt import ReceiptProof
+from hive.protocol import refusals
 from hive.protocol.bounded import BoundedMap
-from hive.protocol.budget import Budgets
+from hive.protocol.budget import Budgets, Lack
 from hive.protocol.freshness import Freshness
 from hive.protocol.machine import Check
 from hive.protocol.pending import PendingStore
 from hive.protocol.ports import DurabilityPort, EpochPort, LawPort
 from hive.protocol.quarantine import Quarantine
+from hive.protocol.quota import Shares
 from hive.protocol.refusals import Reason, Refusal
 from hive.trust.chain import Chain
 from hive.trust.state import TrustState
@@ -92,6 +94,13 @@ Verdict: TypeAlias = Passed | Refusal | Waiting | Voided | Forked | BodyBrought
 
 PASSED: Final = Passed()
 
+LACKS: Final = {
+    Lack.OVER_BUDGET: refusals.OVER_BUDGET,
+    Lack.CROWDED: refusals.CROWDED,
+    Lack.SHUNNED: refusals.SHUNNED,
+}
+"""The reason of step 0 for each way in which a cost was not paid."""
+
 
 @dataclass(slots=True)
 class Judgement:
@@ -146,6 +155,7 @@ class View:
     budgets: Budgets
     freshness: Freshness
     quarantine: Quarantine
+    shares: Shares
     epochs: EpochPort
     law: LawPort
     durability: DurabilityPort

@@ -186,10 +186,26 @@ class Neighbours:
         return effects
 
     def datagram(self, event: DatagramOpened, now: Now) -> Effects:
-        """A sealed datagram goes to the machine of its kind; unknown kinds go nowhere."""
+        """A sealed datagram goes to the machine of its kind; unknown kinds go nowhere.
+
+        Who is shunned is heard by membership only: who is alive is no favour to whoever says it.
+        """
+        before = self._malformed_count
+        effects = self._heard(event, now)
+        if self._malformed_count > before:
+            self._core.budgets.blame(event.sender, now.monotonic_us)
+        return effects
+
+    @property
+    def _malformed_count(self) -> int:
+        return self.membership.tally.malformed_messages + self.discovery.counts.malformed
+
+    def _heard(self, event: DatagramOpened, now: Now) -> Effects:
         received = Received(event.sender, event.untrusted_payload)
         if event.kind == MEMBERSHIP:
             return self.tell_membership(received, now)
+        if self._core.budgets.is_shunned(event.sender, now.monotonic_us):
+            return []
         if event.kind == DISCOVERY:
             return self.tell_discovery(received, now)
         if event.kind == INTRODUCTION:

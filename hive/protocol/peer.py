@@ -49,6 +49,7 @@ from hive.protocol.events import (
     DISSEMINATION,
     Admitted,
     Asked,
+    CloseStream,
     DatagramOpened,
     Event,
     FrameReceived,
@@ -81,7 +82,6 @@ from hive.protocol.machine import (
 )
 from hive.protocol.membership.swim import Swim
 from hive.protocol.messages import (
-    IDS_PER_CHECK,
     MESSAGES,
     Deltas,
     Forks,
@@ -108,6 +108,7 @@ from hive.protocol.outcomes import (
 from hive.protocol.peer_config import PeerConfig, PeerPorts
 from hive.protocol.pending import PendingStore
 from hive.protocol.quarantine import Quarantine
+from hive.protocol.quota import Shares
 from hive.protocol.recollection import Recollection
 from hive.protocol.reconciliation.events import Changed
 from hive.protocol.recordkeeping import Recordkeeping, Taken
@@ -115,6 +116,7 @@ from hive.protocol.refusals import Refusal
 from hive.protocol.replication import Replication
 from hive.protocol.statements import Statements
 from hive.protocol.stores import Stores
+from hive.protocol.tolls import Tolls
 from hive.trust.state import TrustState
 from hive.wire.clock import MonotonicUs, Now
 from hive.wire.ids import FederationId, PeerId, RecordId
@@ -152,6 +154,7 @@ class Peer:
             freshness=Freshness(config.freshness, trust),
             quarantine=Quarantine(),
             budgets=Budgets(config.budget),
+            shares=Shares(config.quota, trust.org_of),
             epochs=ports.epochs,
             custody=ports.custody,
             law=ports.law,
@@ -169,6 +172,7 @@ class Peer:
         self.replication = Replication(self.core, config, *near, seed)
         self.stores = Stores(self.core)
         self.accusations = Accusations(self.core, self.stores)
+        self.tolls = Tolls(self.core)
         self._admitting: BoundedMap[Token, RequestId] = BoundedMap(ADMITTING_MAX)
 
     @property
@@ -197,6 +201,7 @@ class Peer:
             budgets=core.budgets,
             freshness=core.freshness,
             quarantine=core.quarantine,
+            shares=core.shares,
             epochs=ports.epochs,
             law=ports.law,
             durability=ports.durability,
@@ -212,6 +217,7 @@ class Peer:
         self.recordkeeping.recover(now)
         for kept in self.core.reader.forks():
             self.core.quarantine.add(parse_fork_untrusted(kept.proof), kept.generation)
+        self.stores.recover()
 
     @property
     def deadline(self) -> MonotonicUs | None:
@@ -226,7 +232,8 @@ class Peer:
     def handle(self, event: Event, now: Now) -> Effects:
         """Takes one event and gives the effects in the order in which they must happen."""
         self.neighbours.now_is(now)
-        return self.stores.in_one(self._handle(event, now))
+        effects = self.stores.in_one(self._handle(event, now))
+        return [*effects, *self.tolls.shut_out()]
 
     def _handle(self, event: Event, now: Now) -> Effects:
         match event:
@@ -241,6 +248,8 @@ class Peer:
             case Unreachable():
                 return self.neighbours.unreachable(event, now)
             case StreamOpened():
+                if self.tolls.is_shunned(event.peer, now):
+                    return [CloseStream(event.peer)]
                 return self._connected(event.peer, now)
             case StreamClosed():
                 return self._disconnected(event.peer, now)
@@ -268,7 +277,7 @@ class Peer:
         effects += self.replication.ticked(now)
         effects += self.statements.ticked(now)
         effects += self._outputs(self.intake.ticked(now), now)
-        return [*effects, *self.stores.pay_owed()]
+        return [*effects, *self.stores.ticked(now)]
 
     # Contacts.
 
@@ -302,34 +311,19 @@ class Peer:
         label = label_of_untrusted(payload)
         cls = _BY_LABEL.get(label)
         if cls is None or cls is WantDeltas:
-            if not self.core.budgets.charge(sender, len(payload), 1, now.monotonic_us):
-                return [RefusedNews(Refusal(refusals.OVER_BUDGET, "asks"), sender, b"")]
-            return self.replication.heard(sender, payload, now)
+            refused = self.tolls.ask(sender, len(payload), now)
+            return refused or self._answered(
+                sender, self.replication.heard(sender, payload, now), now
+            )
         try:
             message: Record = cls.from_body_untrusted(payload)
         except MalformedFrame:
-            self.core.budgets.blame(sender, now.monotonic_us)
-            return [RefusedNews(Refusal(refusals.MALFORMED, label), sender, b"")]
-        if not self._is_affordable(message, sender, len(payload), now):
-            return [RefusedNews(Refusal(refusals.OVER_BUDGET, label), sender, b"")]
-        return self._message(message, sender, now)
+            return self.tolls.malformed(sender, label, now)
+        refused = self.tolls.message(message, sender, len(payload), now)
+        return refused or self._message(message, sender, now)
 
-    def _is_affordable(self, message: Record, sender: PeerId, size: int, now: Now) -> bool:
-        """Step 0 for what is no delta; deltas are charged one by one."""
-        match message:
-            case Deltas() | Push():
-                return True
-            case Records():
-                checks = len(message.envelopes)
-            case Forks():
-                checks = 2 * len(message.proofs)
-            case WantRecords() | RevocationList():
-                checks = 1 + len(message.ids) // IDS_PER_CHECK
-            case WantRevocations():
-                checks = 1 + self.core.trust.revocation_index // IDS_PER_CHECK
-            case _:
-                checks = 1
-        return self.core.budgets.charge(sender, size, checks, now.monotonic_us)
+    def _answered(self, sender: PeerId, effects: Effects, now: Now) -> Effects:
+        return self.tolls.answered(sender, effects, now)
 
     def _message(self, message: Record, sender: PeerId, now: Now) -> Effects:
         match message:
@@ -340,9 +334,10 @@ class Peer:
             case Records():
                 return self._records(message.envelopes, sender, now)
             case WantRecords():
-                return self.recordkeeping.wanted(message, sender)
+                return self._answered(sender, self.recordkeeping.wanted(message, sender), now)
             case WantRevocations():
-                return self.recordkeeping.revocations_wanted(message, sender)
+                listed = self.recordkeeping.revocations_wanted(message, sender)
+                return self._answered(sender, listed, now)
             case RevocationList():
                 return self.recordkeeping.revocations_listed(message, sender)
             case Forks():

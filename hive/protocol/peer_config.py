@@ -16,6 +16,7 @@ from hive.protocol.judgement import (
 )
 from hive.protocol.membership.config import SwimConfig
 from hive.protocol.ports import DurabilityPort, EpochPort, LawPort, StoreReader
+from hive.protocol.quota import QuotaConfig
 from hive.protocol.reconciliation.config import ReconciliationConfig
 from hive.protocol.recordkeeping import RecordkeepingConfig
 from hive.protocol.waiting import WaitingConfig
@@ -29,6 +30,7 @@ class PeerConfig:
     trust: TrustConfig = field(default_factory=TrustConfig)
     ingress: IngressConfig = field(default_factory=IngressConfig)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    quota: QuotaConfig = field(default_factory=QuotaConfig)
     waiting: WaitingConfig = field(default_factory=WaitingConfig)
     freshness: FreshnessConfig = field(default_factory=FreshnessConfig)
     authorship: AuthorshipConfig = field(default_factory=AuthorshipConfig)

@@ -39,6 +39,11 @@ class Refusal:
     reason: Reason
     detail: str = ""
 
+    @property
+    def is_blamed(self) -> bool:
+        """Whether it is still to cost its sender; an empty account has cost it already."""
+        return self.reason.fault is Fault.SENDER and self.reason is not OVER_BUDGET
+
 
 _all: list[Reason] = []
 
@@ -60,8 +65,22 @@ OVER_BUDGET = _reason(
     "over_budget",
     0,
     Fault.SENDER,
-    "The peer used up its budget of bytes or verifications.",
+    "The peer used up its budget of bytes, verifications, requests or answers.",
     "Wait, or find out why the peer floods; its budget refills with time.",
+)
+CROWDED = _reason(
+    "crowded",
+    0,
+    Fault.NOBODY,
+    "The peers of its organisation, or those in its subnet, used up what they share.",
+    'Wait: it refills. Many honest nodes of one site want the setting `network = "lan"`.',
+)
+SHUNNED = _reason(
+    "shunned",
+    0,
+    Fault.NOBODY,
+    "The peer's faults brought its score below the floor: for a while nothing of it is served.",
+    "Find out why the peer misbehaves (`hive peers`); it is heard again by itself.",
 )
 FRAME_TOO_LARGE = _reason(
     "frame_too_large",
@@ -272,6 +291,13 @@ LAW_DENIED = _reason(
     Fault.AUTHOR,
     "The law of the federation forbids this delta.",
     "Read the named law; write what it allows.",
+)
+OVER_QUOTA = _reason(
+    "over_quota",
+    13,
+    Fault.AUTHOR,
+    "The author's organisation took what this node's store has for it, in all or in a namespace.",
+    "Forget what is not needed, or raise the quotas or `map_mib_max` of this node; `hive status`.",
 )
 LAW_CHANGED = _reason(
     "law_changed",

@@ -177,7 +177,11 @@ class Replication:
         received = Received(sender, untrusted)
         if label_of_untrusted(untrusted) in TREE_LABELS:
             return self._tell(received, now)
-        return self.reconcile(received, now)
+        before = self.reconciler.malformed_count
+        effects = self.reconcile(received, now)
+        if self.reconciler.malformed_count > before:  # what does not decode is its sender's fault
+            self._core.budgets.blame(sender, now.monotonic_us)
+        return effects
 
     def said(self, sender: PeerId, untrusted: bytes, now: Now) -> Effects:
         """A message of a view, in a datagram."""

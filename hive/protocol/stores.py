@@ -8,16 +8,24 @@ are stored again until the disk has them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Final, TypeAlias, cast
 
+from hive.memory.log import State
 from hive.protocol.commands import Declined
 from hive.protocol.core import Core, Effects
 from hive.protocol.events import Effect, Reply, SignAs, Store
 from hive.protocol.machine import Token, Verify
-from hive.protocol.ports import PutDelta, PutForget, PutFork, PutRecord, Truncate, Write
+from hive.protocol.ports import PutBody, PutDelta, PutForget, PutFork, PutRecord, Truncate, Write
+from hive.protocol.quota import size_of
 from hive.protocol.reconciliation.digests import leaf_of
-from hive.wire.clock import Hlc
+from hive.trust.envelope import Signed
+from hive.trust.records import OrgRecord
+from hive.wire.clock import SECOND_US, Hlc, Now
 from hive.wire.ids import Digest
+
+OBSERVE_INTERVAL_US: Final = SECOND_US
+"""Between two looks at how full the store is."""
+_PAGE: Final = 256
 
 Change: TypeAlias = tuple[str, Hlc | None]
 """A namespace, and where on its time axis something changed (None: anywhere)."""
@@ -32,10 +40,12 @@ class Stores:
         self._merged: dict[Token, tuple[Token, ...]] = {}
         self._duties: dict[Token, tuple[Write, ...]] = {}
         self._owed: list[Write] = []
+        self._observe_at = 0
 
     def store(self, token: Token, writes: tuple[Write, ...]) -> Store:
         """A store whose completion tells what changed."""
         self._changes[token] = self._changed_by(writes)
+        self._release(writes)
         duties = tuple(w for w in writes if isinstance(w, PutRecord | PutFork | Truncate))
         if duties:
             self._duties[token] = duties
@@ -102,7 +112,55 @@ class Stores:
         for token in tokens:
             self._changes.pop(token, None)
             self._owed += self._duties.pop(token, ())
+        self._core.shares.recover(self._core.reader)
         return tokens
+
+    # Quotas.
+
+    def recover(self) -> None:
+        """Who takes how much of the store, as it stands."""
+        self._core.shares.recover(self._core.reader)
+        self._observe()
+
+    def _observe(self) -> None:
+        orgs = {signed.record.inception: None for signed in self._orgs()}
+        self._core.shares.observe(self._core.reader.usage(), len(orgs))
+
+    def _orgs(self) -> Sequence[Signed[OrgRecord]]:
+        return cast("Sequence[Signed[OrgRecord]]", self._core.trust.records_of(OrgRecord))
+
+    def _release(self, writes: Sequence[Write]) -> None:
+        """What forgets and cuts give back, and what a body takes that came after its header."""
+        reader, shares = self._core.reader, self._core.shares
+        for write in writes:
+            match write:
+                case PutForget():
+                    held = reader.delta(write.forget.target)
+                    if held and held.state is State.LIVE and write.forget.binds(held.delta.header):
+                        shares.release(held.delta, len(held.delta.body), is_cut=False)
+                case PutBody():
+                    bare = reader.delta(write.delta)
+                    if bare is not None and not bare.delta.body:
+                        shares.release(bare.delta, -len(write.body), is_cut=False)
+                case Truncate():
+                    first = write.last_sequence + 1
+                    while page := reader.chain_slice(write.chain, first, _PAGE):
+                        for cut in page:
+                            shares.release(cut.delta, size_of(cut.delta), is_cut=True)
+                        first += len(page)
+                case _:
+                    pass
+
+    def ticked(self, now: Now) -> Effects:
+        """Owed duties, and from time to time what each organisation takes."""
+        effects = self.pay_owed()
+        if now.monotonic_us >= self._observe_at:
+            self._observe_at = now.monotonic_us + OBSERVE_INTERVAL_US
+            self._observe()
+            note = None if self._changes else self._core.shares.snapshot(self._core.reader)
+            if note is not None:
+                effects.append(self.store(self._core.tokens.fresh(), (note,)))
+        return effects
 
     def pay_owed(self) -> Effects:
         """Duties that a failed store left undone, once more."""

@@ -56,7 +56,7 @@ from hive.transport.events import (
 from hive.transport.first_contact import FirstContact
 from hive.transport.packets import ENDS, HEADER, NONCE, NUMBER, TAG_BYTES, Ends
 from hive.transport.replay import ReplayWindow
-from hive.trust.sealing import NONCE_BYTES, open_box, seal
+from hive.trust.sealing import NONCE_BYTES, Boxer
 from hive.wire.clock import MonotonicUs, Now
 from hive.wire.ids import PeerId
 from hive.wire.randomness import Stream
@@ -81,6 +81,7 @@ class DatagramMachine:
         self._first = FirstContact(config, own, stream, self._contacts, self.drops)
         self._orgs = self._budget(config.org_per_second, config.org_burst)
         self._strays = self._budget(config.hello_per_second, config.hello_burst)
+        self._boxer = Boxer(packets.DATAGRAM_BYTES_MAX)
         self._held_count = 0
         self._renewals: deque[PeerId] = deque()
         self._renew_at_us = 0
@@ -187,9 +188,9 @@ class DatagramMachine:
             return self._drop(Drop.REPLAYED)
         if address != contact.address and not self._may_stray(address, now_us):
             return self._drop(Drop.SUBNET_BUDGET)
-        plaintext = open_box(contact.keys.inward, nonce, untrusted[_BOX_AT:])
+        plaintext = self._boxer.open_box(contact.keys.inward, nonce, untrusted[_BOX_AT:])
         if plaintext is None and contact.inward_before:
-            plaintext = open_box(contact.inward_before, nonce, untrusted[_BOX_AT:])
+            plaintext = self._boxer.open_box(contact.inward_before, nonce, untrusted[_BOX_AT:])
         if plaintext is None:
             return self._stray(address, nonce, Drop.NOT_AUTHENTIC, now_us)
         if plaintext[: ENDS.size] != contact.inward_ends:
@@ -399,7 +400,8 @@ class DatagramMachine:
         contact.counter = counter = contact.counter + 1
         nonce = NONCE.pack(self._tag, self._own.boot, counter)
         plaintext = contact.outward_ends + NUMBER.pack(counter, kind) + payload
-        return Transmit(address, _SEALED + nonce + seal(contact.keys.outward, nonce, plaintext))
+        box = self._boxer.seal(contact.keys.outward, nonce, plaintext)
+        return Transmit(address, _SEALED + nonce + box)
 
     # -- budgets
 

@@ -1,10 +1,14 @@
-"""What the datagram machine hears and what it asks for."""
+"""What the datagram machine hears and what it asks for.
+
+The four that every datagram makes are named tuples: as frozen as the others, at a fifth of their
+price.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from hive.protocol.machine import Ticked
 from hive.transport.addresses import Address
@@ -48,16 +52,14 @@ class OwnIdentity:
     boot: int
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """A datagram came from an address that may be forged."""
 
     address: Address
     untrusted: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """A message for a peer; at most `PAYLOAD_BYTES_MAX` bytes, `kind` in 16..255."""
 
     peer_id: PeerId
@@ -128,16 +130,14 @@ Event: TypeAlias = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Transmit:
+class Transmit(NamedTuple):
     """Puts a datagram on the wire, best effort."""
 
     address: Address
     datagram: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """A message from an attested peer; the box proves the hop, its content is still untrusted."""
 
     peer_id: PeerId

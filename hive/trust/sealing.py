@@ -13,6 +13,7 @@ import hmac
 from typing import Final
 
 import nacl.bindings as sodium
+from nacl._sodium import ffi, lib
 from nacl.exceptions import CryptoError
 
 from hive.wire.ids import PeerId, digest
@@ -51,6 +52,45 @@ def shared_key(own: DatagramKey, their_public: bytes) -> bytes | None:
 def directed_key(shared: bytes, sender: PeerId, receiver: PeerId) -> bytes:
     """The key for what `sender` seals to `receiver`; 32 bytes."""
     return digest("hive/datagram-direction", shared + sender + receiver)
+
+
+class Boxer:
+    """Seals and opens in one buffer of its own: half the price of the library's bindings, which
+    allocate and check twice for each box. Not for two threads at once.
+
+    Results are those of `seal` and `open_box`; what is too long for the buffer is refused.
+    """
+
+    __slots__ = ("_bytes_max", "_place", "_view")
+
+    def __init__(self, bytes_max: int) -> None:
+        """`bytes_max`: the longest box."""
+        self._bytes_max = bytes_max
+        self._place = ffi.new("unsigned char[]", bytes_max)
+        self._view = ffi.buffer(self._place)
+
+    def seal(self, key: bytes, nonce: bytes, plaintext: bytes) -> bytes:
+        """The box, 16 bytes longer than `plaintext`; a nonce is used once under a key."""
+        size = len(plaintext)
+        if len(nonce) != NONCE_BYTES or len(key) != KEY_BYTES:
+            raise ValueError("a nonce has 24 bytes and a key 32")
+        if size + BOX_OVERHEAD_BYTES > self._bytes_max:
+            raise ValueError("the plaintext is too long")
+        lib.crypto_box_easy_afternm(self._place, plaintext, size, nonce, key)
+        sealed: bytes = self._view[: size + BOX_OVERHEAD_BYTES]
+        return sealed
+
+    def open_box(self, key: bytes, nonce: bytes, untrusted_box: bytes) -> bytes | None:
+        """The plaintext, or None where key, nonce and box do not belong together."""
+        size = len(untrusted_box)
+        if not BOX_OVERHEAD_BYTES <= size <= self._bytes_max:
+            return None
+        if len(nonce) != NONCE_BYTES or len(key) != KEY_BYTES:
+            return None
+        if lib.crypto_box_open_easy_afternm(self._place, untrusted_box, size, nonce, key):
+            return None
+        opened: bytes = self._view[: size - BOX_OVERHEAD_BYTES]
+        return opened
 
 
 def seal(key: bytes, nonce: bytes, plaintext: bytes) -> bytes:

@@ -288,6 +288,11 @@ class TrustState:
                 self._chains.popitem(last=False)
         return chain
 
+    def org_of(self, leaf: RecordId) -> Inception | None:
+        """The organisation of an admitted record."""
+        chain = self.chain_of(leaf)
+        return None if chain is None else chain.org
+
     def standing(
         self, chain: Chain, chain_digest: Digest, sequence: int, delta_id: bytes
     ) -> Standing:

@@ -75,10 +75,10 @@ def test_readers_wait_while_the_frames_that_wait_are_too_large_together(tmp_path
             driver = one.node.driver
             for _ in range(QUEUE_BYTES_MAX // FRAME_BYTES + 1):
                 driver.post(FrameReceived(STRANGER, bytes(FRAME_BYTES)))
-            assert driver._queued_bytes > QUEUE_BYTES_MAX
+            assert driver.inbox.bytes_count > QUEUE_BYTES_MAX
             with trio.fail_after(20):
                 await driver.has_room()
-            assert driver._queued_bytes <= QUEUE_BYTES_MAX
+            assert driver.inbox.bytes_count <= QUEUE_BYTES_MAX
 
     run(main)
 

@@ -43,6 +43,7 @@ from hive.protocol.outcomes import (
 )
 from hive.protocol.pending import PendingStore
 from hive.protocol.quarantine import Quarantine
+from hive.protocol.quota import QuotaConfig, Shares
 from hive.protocol.waiting import WaitingConfig
 from hive.store.memory_store import MemoryStore
 from hive.trust.envelope import Signed
@@ -150,6 +151,7 @@ class Gate:
     law: Any = field(default_factory=CapabilityRules)
     durability: Any = field(default_factory=LocalDurability)
     budget: BudgetConfig = field(default_factory=BudgetConfig)
+    quota: QuotaConfig = field(default_factory=QuotaConfig)
     trust_class: type[TrustState] = TrustState
     delay_receipt_us: int = 0
 
@@ -172,6 +174,7 @@ class Gate:
             budgets=Budgets(self.budget),
             freshness=Freshness(FreshnessConfig(), self.trust),
             quarantine=Quarantine(),
+            shares=Shares(self.quota, self.trust.org_of),
             epochs=OneEpoch(),
             law=self.law,
             durability=self.durability,

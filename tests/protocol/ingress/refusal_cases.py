@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgpack
-from ingress_gate import ADMITTED_MS, START_MS, Gate, Pen, with_step, without
+from ingress_gate import ADMITTED_MS, SENDER, START_MS, Gate, Pen, with_step, without
 
 from hive.memory.delta import Delta, Header, Proof, Undecoded
 from hive.memory.receipt import parse_receipt_untrusted
@@ -23,6 +23,7 @@ from hive.protocol.judgement import (
     View,
 )
 from hive.protocol.ports import Truncate
+from hive.protocol.quota import QuotaConfig
 from hive.trust.capability import FOREVER_MS, RECALL, REMEMBER, Capability
 from hive.trust.chain import STEPS as TRUST_STEPS
 from hive.trust.envelope import sign_record
@@ -91,6 +92,29 @@ _POOR = BudgetConfig(verifications_per_second=1, burst_seconds=1)
 def a_flood_beyond_the_budget(gate: Gate) -> bool:
     first = gate.pen().write()
     return succeeds(gate, first, gate.pen().write("more", after=first))
+
+
+_SHARED = BudgetConfig(verifications_per_second=1, burst_seconds=1, org_multiple=1)
+
+
+@case("crowded", "budget", gate={"budget": _SHARED}, twin_gate={"budget": _SHARED})
+def a_flood_by_many_peers_of_one_organisation(gate: Gate) -> bool:
+    other = PeerId(b"t" * 20)
+    gate.view.sessions = lambda peer: peer in (SENDER, other)
+    for peer in (SENDER, other):
+        now = gate.now().monotonic_us
+        gate.view.budgets.place(peer, Inception(bytes(32)), "10.0.0.0/24", now)
+    first = gate.pen().write()
+    gate.send(first, sender=other)
+    return succeeds(gate, gate.pen().write("more", after=first))
+
+
+@case("shunned", "budget")
+def a_peer_that_sent_one_forgery_after_another(gate: Gate) -> bool:
+    good = gate.pen().write()
+    for _ in range(30):
+        gate.send(replace(good, proof=replace(good.proof, signature=bytes(64))))
+    return succeeds(gate, good)
 
 
 def _decodes_anything(judgement: Judgement, view: View) -> None:
@@ -592,3 +616,14 @@ _SLOW = {"delay_receipt_us": 60_000_000}
 def a_write_whose_freshness_lapses_before_its_acknowledgement(gate: Gate) -> bool:
     gate.state_fresh()
     return bool(gate.submit(gate.own_pen().write(has_receipt=False)).admitted)
+
+
+_SMALL = QuotaConfig(namespace_bytes_max=1_500)
+
+
+@case("over_quota", "quota", gate={"quota": _SMALL}, twin_gate={"quota": _SMALL})
+def a_log_beyond_what_its_organisation_may_take_of_the_store(gate: Gate) -> bool:
+    log = [gate.pen().write("0")]
+    for number in range(1, 6):
+        log.append(gate.pen().write(str(number), after=log[-1]))
+    return succeeds(gate, *log)

@@ -244,7 +244,7 @@ def test_signatures_that_are_never_verified_hold_bounded_memory_and_blame_nobody
     for number in range(40):
         gate.send(pen.write(f"text {number}"))
     assert 0 < sum(isinstance(output, Verify) for output in gate.outputs) < 20
-    assert gate.refused[-1] == "over_budget"
+    assert gate.refused[-1] == "crowded"
     assert gate.health == 1_000
 
 

@@ -9,6 +9,7 @@ from hive.memory.delta import Delta
 from hive.memory.fork import fork_proof
 from hive.protocol import events as ev
 from hive.protocol.messages import Deltas, Forks, Records
+from hive.protocol.peer_config import PeerConfig
 from hive.protocol.reconciliation.digests import replica_digest
 from hive.trust.envelope import Signed, sign_record
 from hive.trust.records import AgentRecord, NodeRecord, SealEntry
@@ -124,11 +125,13 @@ def history() -> History:
     return History(federation, tuple(messages))
 
 
-def observer(federation: Federation, seconds: int = 0) -> tuple[World, Node]:
+def observer(
+    federation: Federation, seconds: int = 0, config: PeerConfig | None = None
+) -> tuple[World, Node]:
     """A node of bell with two peers connected, at the later time."""
     world = World(federation)
     world.now_us = LATER_MS * 1_000
-    node = world.add("bell", "observer")
+    node = world.add("bell", "observer", config=config)
     # Its own record of the founding has expired: it observes, and writes nothing.
     world.run(0.001)
     for peer in PEERS:
