@@ -40,6 +40,7 @@
 `api`            the verbs that users call, one home for CLI, client and surfaces
 `control`        the verbs over a socket in the node's folder
 `metrics`        counters
+`exposition`     the counters of every machine in the text format of Prometheus
 `logs`           structured log lines
 `node`           joins them all
 """

@@ -22,6 +22,7 @@ from hive.memory.namespaces import GRAMMAR_HINT, is_namespace
 from hive.node import agents, clocks, governance, newcomers, reports, views
 from hive.node.arguments import require_fitting, require_items
 from hive.node.drafting import memory, refused, require_sayable, written
+from hive.node.exposition import exposition
 from hive.node.founded import lineage
 from hive.node.metrics import ARRIVAL_COUNT_MAX
 from hive.node.node import Node
@@ -58,6 +59,7 @@ class Api:
             "peers": self.peers,
             "status": self.status,
             "metrics": self.metrics,
+            "exposition": self.exposition,
             "arrivals": self.arrivals,
             "doctor": self.doctor,
             "bundle": self.bundle,
@@ -246,6 +248,10 @@ class Api:
     async def metrics(self) -> View:
         """Every counter."""
         return reports.metrics(self.node)
+
+    async def exposition(self) -> View:
+        """Every counter of every machine in the text format of Prometheus."""
+        return {"text": exposition(self.node)}
 
     async def arrivals(self, count: int = ARRIVAL_COUNT_MAX) -> View:
         """When the newest deltas were durable here (wall microseconds), newest last."""

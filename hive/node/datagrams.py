@@ -30,6 +30,8 @@ class Datagrams:
         self.machine = machine
         self._interfaces = interfaces
         self._post = post
+        self.sent_count = self.sent_bytes = 0
+        self.heard_count = self.heard_bytes = 0
 
     @property
     def deadline(self) -> MonotonicUs | None:
@@ -75,6 +77,8 @@ class Datagrams:
         for effect in effects:
             match effect:
                 case wire.Transmit():
+                    self.sent_count += 1
+                    self.sent_bytes += len(effect.datagram)
                     self._interfaces.transmit(effect.address, effect.datagram)
                 case wire.Opened():
                     self._post(
@@ -103,6 +107,8 @@ class Datagrams:
             now = clocks.read()
             for address, untrusted in batch:
                 self._interfaces.heard(carrier, address)
+                self.heard_count += 1
+                self.heard_bytes += len(untrusted)
                 self._perform(self.machine.handle(wire.Arrived(address, untrusted), now))
             await trio.lowlevel.checkpoint()
 

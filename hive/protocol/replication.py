@@ -9,6 +9,7 @@ than a mesh, everybody is one cell.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import assert_never
 
 from hive.memory.delta import Delta, id_in_untrusted
@@ -150,6 +151,12 @@ class Replication:
         return len(self._members) < self._config.cell.mesh_max
 
     # Streams.
+
+    @property
+    def push_counts(self) -> dict[str, int]:
+        """What dissemination did, by event, for metrics."""
+        tree = asdict(self.disseminator.tree.counts)
+        return {**tree, "malformed": self.disseminator.malformed_count}
 
     def connected(self, peer: PeerId, now: Now) -> Effects:
         """A stream to a peer is open: say what we want, then compare."""
