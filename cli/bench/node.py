@@ -106,7 +106,7 @@ def _at_rest(pid: int, memory_count: int, rest_s: float) -> NodeAtRest:
     began, used = clocks.read().monotonic_us, _cpu_s(pid)
     threading.Event().wait(rest_s)
     elapsed_s = (clocks.read().monotonic_us - began) / 1e6
-    return NodeAtRest(memory_count, _resident_bytes(pid), (_cpu_s(pid) - used) / elapsed_s)
+    return NodeAtRest(memory_count, resident_bytes(pid), (_cpu_s(pid) - used) / elapsed_s)
 
 
 def _cpu_s(pid: int) -> float:
@@ -114,6 +114,7 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _resident_bytes(pid: int) -> int:
+def resident_bytes(pid: int | str = "self") -> int:
+    """Resident memory of a process."""
     pages = Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1]
     return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -25,6 +25,7 @@ from hive.trust.issuing import (
 from hive.trust.keys import Ed25519Key
 from hive.trust.records import AgentRecord, IssuerRecord, NodeRecord, RootKey
 from hive.trust.roots import first_root
+from hive.trust.sealing import DatagramKey
 from hive.wire import merkle
 from hive.wire.clock import MILLISECOND_US, Hlc
 from hive.wire.ids import FederationId, Inception, digest
@@ -51,6 +52,7 @@ class Realm:
     federation: FederationId
     issuer: Signed[IssuerRecord]
     records: list[bytes]
+    founded_ms: int = FOUNDED_MS
     nodes: dict[str, Signed[NodeRecord]] = field(default_factory=dict)
     agents: dict[str, Signed[AgentRecord]] = field(default_factory=dict)
 
@@ -61,11 +63,11 @@ class Realm:
             key("issuer"),
             name=name,
             key=key(name).public,
-            datagram_key=key(f"{name}-x").public.octets,
+            datagram_key=DatagramKey(key(f"{name}-x").seed).public,
             next_key_digest=key(f"{name}-next").public.digest,
             place=NodePlace(REGION, "zone", "cell"),
             custody_class="memory",
-            not_before_ms=FOUNDED_MS,
+            not_before_ms=self.founded_ms,
         )
         self.nodes[name] = signed
         self.records.append(signed.to_bytes())
@@ -81,7 +83,7 @@ class Realm:
             next_key_digest=key(f"{name}-next").public.digest,
             custody_class="memory",
             capabilities=_everything(),
-            not_before_ms=FOUNDED_MS,
+            not_before_ms=self.founded_ms,
         )
         self.agents[name] = signed
         self.records.append(signed.to_bytes())
@@ -92,7 +94,7 @@ def _everything() -> tuple[Capability, ...]:
     return (Capability(_PREFIX, ALL_ACTIONS, (), (), FOREVER_MS),)
 
 
-def found() -> Realm:
+def found(founded_ms: int = FOUNDED_MS) -> Realm:
     """A federation of one organisation with one issuer."""
     org_id = org_inception([key("org").public], [key("org-next").public.digest])
     issuer_id = identity_of(
@@ -107,7 +109,7 @@ def found() -> Realm:
             next_threshold=1,
             freshness_issuers=[issuer_id],
             freshness_threshold=1,
-            not_before_ms=FOUNDED_MS,
+            not_before_ms=founded_ms,
         ),
         key("root"),
     )
@@ -121,7 +123,7 @@ def found() -> Realm:
             next_threshold=1,
             namespaces=(_PREFIX,),
             regions=(),
-            not_before_ms=FOUNDED_MS,
+            not_before_ms=founded_ms,
         ),
         key("root"),
     )
@@ -131,10 +133,10 @@ def found() -> Realm:
         key=key("issuer").public,
         next_key_digest=key("issuer-next").public.digest,
         capabilities=_everything(),
-        not_before_ms=FOUNDED_MS,
+        not_before_ms=founded_ms,
     )
     records = [root.to_bytes(), org.to_bytes(), issuer.to_bytes()]
-    return Realm(FederationId(root.id), issuer, records)
+    return Realm(FederationId(root.id), issuer, records, founded_ms)
 
 
 def memory(number: int, author: str = "") -> Draft:

@@ -17,6 +17,7 @@ BENCHES: Final[dict[str, str]] = {
     "fuzz": "Throw fuzzed datagrams and frames at a live node and look for what escapes.",
     "ingest": "Measure ingress of single and batched deltas against the bare rate of verification.",
     "node": "Measure what a node at rest with 10^4 memories takes of memory and processor.",
+    "peers": "Measure what each of 1,000 peers in one process takes, and its idle traffic.",
     "quality": "Measure how good recall is: known items in the standard library's docstrings.",
     "recall": "Measure recall at 10^5 memories against bare hnswlib, and restart against rebuild.",
     "reconciliation": "Measure bytes and processor time of comparing two replicas of 10^6 deltas.",
