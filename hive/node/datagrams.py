@@ -93,7 +93,9 @@ class Datagrams:
                         )
                     )
                 case wire.PeerReached():
-                    self._post(ev.Reached(effect.peer_id, ev.Endpoint(*effect.address)))
+                    self._post(
+                        ev.Reached(effect.peer_id, ev.Endpoint(*effect.address), effect.version)
+                    )
                 case wire.PeerUnreachable():
                     self._post(ev.Unreachable(effect.peer_id, ev.Endpoint(*effect.address)))
 

@@ -96,6 +96,7 @@ def peers(node: Node) -> list[View]:
                 "region": known.chain.region,
                 "state": getattr(state, "name", "unknown").lower(),
                 "address": format_address((known.endpoint.host, known.endpoint.port)),
+                "version": known.version,
                 "stream": peer in node.peer.core.connected,
                 "health_permille": budgets.health(peer),
                 "is_shunned": budgets.is_shunned(peer, now_us),

@@ -16,6 +16,7 @@ from hive.protocol.machine import SignatureMade, Ticked, Token, Verified, Verify
 from hive.protocol.ports import Write
 from hive.protocol.refusals import Refusal
 from hive.wire.ids import DeltaId, Digest, Inception, PeerId
+from hive.wire.version import OWN
 
 RequestId = NewType("RequestId", int)
 
@@ -55,10 +56,11 @@ class Greeted:
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """Sealed datagrams flow to and from this peer."""
+    """Sealed datagrams flow to and from this peer, in the newest version that both speak."""
 
     peer: PeerId
     endpoint: Endpoint
+    version: int = OWN.newest
 
 
 @dataclass(frozen=True, slots=True)

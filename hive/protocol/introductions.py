@@ -68,6 +68,7 @@ class Known:
     endpoint: Endpoint
     datagram_key: bytes
     is_reached: bool = False
+    version: int = 0
     record: PeerRecord | None = None
     signed: SignedRecord | None = None
     is_dead: bool = False

@@ -147,6 +147,7 @@ class Neighbours:
         effects = self.introductions.reached(event.peer, event.endpoint, now)
         if known is None:
             return effects
+        known.version = event.version
         effects += self.tell_membership(Joined(self._introduction_of(known)), now)
         if known.record is not None:
             effects += self.complete(known, now)

@@ -13,6 +13,7 @@ from hive.transport.packets import TAG_BYTES
 from hive.transport.replay import ReplayWindow
 from hive.trust.sealing import DatagramKey, directed_key, shared_key
 from hive.wire.ids import Inception, PeerId
+from hive.wire.version import OWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Contact:
     inward_ends: bytes = b""
     inward_before: bytes = b""
     boot: int = 0
+    version: int = OWN.newest
     counter: int = 0
     window: ReplayWindow = field(default_factory=lambda: ReplayWindow(0))
     heard_us: int = 0

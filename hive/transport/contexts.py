@@ -10,18 +10,23 @@ from contextlib import contextmanager
 from typing import Final
 
 from hive.errors import ConfigError, TransportError
+from hive.wire.version import OWN, Versions
 
-ALPN: Final = "hive/1"
+ALPN_PREFIX: Final = "hive/"
 
 
 class TlsContexts:
     """What this node shows and whom it trusts; open streams keep the context they began with.
 
+    Streams carry the newest protocol version that both sides name in TLS's own negotiation.
     `leaf_pem` is leaf and private key (`trust.tls.leaf_pem`), None for a node that is not
     enrolled yet and can neither serve nor be known.
     """
 
-    def __init__(self, leaf_pem: bytes | None, anchors: Sequence[bytes]) -> None:
+    def __init__(
+        self, leaf_pem: bytes | None, anchors: Sequence[bytes], versions: Versions = OWN
+    ) -> None:
+        self._versions = versions
         self._leaf_pem = leaf_pem
         self._anchors = tuple(anchors)
         self._server: ssl.SSLContext | None = None
@@ -53,10 +58,10 @@ class TlsContexts:
 
     def unsafe_client(self) -> ssl.SSLContext:
         """Shows nothing and believes anything; for enrolment only."""
-        return _bare(ssl.PROTOCOL_TLS_CLIENT, ssl.CERT_NONE)
+        return self._bare(ssl.PROTOCOL_TLS_CLIENT, ssl.CERT_NONE)
 
     def _make(self, protocol: int, mode: ssl.VerifyMode) -> ssl.SSLContext:
-        context = _bare(protocol, mode)
+        context = self._bare(protocol, mode)
         # An anchor is trusted because its issuer's record was verified, whoever signed it.
         context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
         try:
@@ -69,14 +74,18 @@ class TlsContexts:
             raise TransportError(f"no TLS context could be made: {error}") from None
         return context
 
+    def _bare(self, protocol: int, mode: ssl.VerifyMode) -> ssl.SSLContext:
+        context = ssl.SSLContext(protocol)
+        context.check_hostname = False
+        context.verify_mode = mode
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.set_alpn_protocols(list(alpn_of(self._versions)))
+        return context
 
-def _bare(protocol: int, mode: ssl.VerifyMode) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
-    context.check_hostname = False
-    context.verify_mode = mode
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.set_alpn_protocols([ALPN])
-    return context
+
+def alpn_of(versions: Versions) -> tuple[str, ...]:
+    """What TLS negotiates among, newest first."""
+    return tuple(f"{ALPN_PREFIX}{n}" for n in range(versions.newest, versions.floor - 1, -1))
 
 
 @contextmanager

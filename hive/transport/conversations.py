@@ -12,6 +12,7 @@ from hive.transport.datagram_config import PAGE_COUNT_MAX, DatagramConfig
 from hive.transport.events import ContactAdmitted
 from hive.transport.paging import Fetch
 from hive.wire.ids import PeerId
+from hive.wire.version import OWN, Versions
 
 
 class Phase(Enum):
@@ -34,14 +35,16 @@ class Agreement:
     boot: int
     counter: int
     floor: int = 0
+    version: int = OWN.newest
 
 
 @dataclass(slots=True)
 class Conversation:
     """One first contact; `message` is repeated until something answers it.
 
-    `boot` is the other side's; `box` the sealed part of the welcome we got, `challenge` the one
-    in the welcome we gave; `is_walk_paid` says that the subnet's budget paid for the fetch.
+    `boot` and `versions` are the other side's; `box` the sealed part of the welcome we got,
+    `challenge` the one in the welcome we gave; `is_walk_paid` says that the subnet's budget
+    paid for the fetch.
     """
 
     id: bytes
@@ -56,6 +59,7 @@ class Conversation:
     message: bytes = b""
     expected: PeerId | None = None
     boot: int = 0
+    versions: Versions = OWN
     box: bytes = b""
     challenge: bytes = b""
     agreement: Agreement | None = None

@@ -161,6 +161,8 @@ class DatagramMachine:
                 return self._first.on_claim(address, untrusted, now_us)
             case packets.WELCOME:
                 return self._first.on_welcome(address, untrusted, now_us)
+            case packets.VERSIONS:
+                return self._first.on_versions(address, untrusted)
             case packets.CONFIRM:
                 agreed = self._first.on_confirm(address, untrusted)
                 return [] if agreed is None else self._reach(agreed, address, now_us)
@@ -220,7 +222,7 @@ class DatagramMachine:
                 return self._drop(Drop.UNEXPECTED)
             contact.path = None
             self._contacts.move(contact, address)
-            return [PeerReached(contact.peer_id, address)]
+            return [PeerReached(contact.peer_id, address, contact.version)]
         if kind < _FIRST_KIND:
             return self._drop(Drop.UNEXPECTED)
         return [
@@ -349,7 +351,8 @@ class DatagramMachine:
         contact.heard_us, contact.path = now_us, None
         self._contacts.move(contact, address)
         held = self._let_go(contact)
-        effects: list[Effect] = [PeerReached(contact.peer_id, address)]
+        contact.version = agreed.version
+        effects: list[Effect] = [PeerReached(contact.peer_id, address, agreed.version)]
         effects += [self._seal(contact, address, kind, payload) for kind, payload in held]
         return effects
 

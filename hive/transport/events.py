@@ -14,6 +14,7 @@ from hive.protocol.machine import Ticked
 from hive.transport.addresses import Address
 from hive.trust.sealing import DatagramKey
 from hive.wire.ids import Inception, PeerId
+from hive.wire.version import OWN, Versions
 
 
 class Drop(StrEnum):
@@ -35,6 +36,7 @@ class Drop(StrEnum):
     NO_CONTACT = "no_contact"
     TOO_LARGE = "too_large"
     HELD_TOO_LONG = "held_too_long"
+    VERSION = "version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class OwnIdentity:
     record: bytes
     chain: tuple[bytes, ...]
     boot: int
+    versions: Versions = OWN
 
 
 class Arrived(NamedTuple):
@@ -160,10 +163,12 @@ class Greeted:
 
 @dataclass(frozen=True, slots=True)
 class PeerReached:
-    """A handshake with this peer completed; messages flow."""
+    """A handshake with this peer completed, or it proved a new address; messages flow."""
 
     peer_id: PeerId
     address: Address
+    version: int = OWN.newest
+    """The newest that both sides speak."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@
 
 The conversation is 16 fresh random bytes of the caller and returns inside the callee's box; the
 challenge is 16 of the callee's and returns inside the caller's. So each side knows that the
-other holds the datagram key of the record *now*; both boots stand in both boxes. Whoever misses
-the other's issuer or org asks for pages of records (WANT, PAGE) in the same conversation, which
-both addresses have proven by then. Unanswered messages are repeated with back-off; every
+other holds the datagram key of the record *now*; both boots stand in both boxes, and so do the
+versions: what a caller says openly is echoed inside, so nobody between can lower them. Whoever
+misses the other's issuer or org asks for pages of records (WANT, PAGE) in the same conversation,
+which both addresses have proven by then. Unanswered messages are repeated with back-off; every
 conversation ends. Two simultaneous calls are two conversations that agree on the same keys;
 the second changes nothing.
 """
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from hive.errors import MalformedFrame
@@ -46,6 +48,7 @@ from hive.trust.sealing import NONCE_BYTES
 from hive.wire.clock import SECOND_US
 from hive.wire.ids import PeerId
 from hive.wire.randomness import Stream
+from hive.wire.version import versions_untrusted
 
 _CLAIMS_PER_COOKIE: Final = 3
 """Unanswered repetitions after which the caller asks for a new cookie."""
@@ -112,7 +115,7 @@ class FirstContact:
             self._drops[Drop.TABLE_FULL] += 1
             return [PeerUnreachable(expected, address)]
         call.expected = expected
-        return self._say(call, Phase.CALLING, packets.hello(name), now_us)
+        return self._say(call, Phase.CALLING, packets.hello(name, self._own.versions), now_us)
 
     def on_cookie(self, address: Address, untrusted: bytes, now_us: int) -> list[Effect]:
         """The callee's address answers: claim who we are."""
@@ -121,7 +124,9 @@ class FirstContact:
         if call is None or call.phase is not Phase.CALLING:
             return self._drop(Drop.UNEXPECTED)
         call.ends_at_us = call.began_at_us + self._config.conversation_life_us
-        message = packets.claim(call.id, cookie, self._own.boot, self._own.record)
+        message = packets.claim(
+            call.id, cookie, self._own.boot, self._own.record, self._own.versions
+        )
         return self._say(call, Phase.CLAIMING, message, now_us)
 
     def on_welcome(self, address: Address, untrusted: bytes, now_us: int) -> list[Effect]:
@@ -144,12 +149,15 @@ class FirstContact:
         if not _may(self._hellos, address, now_us):
             return self._drop(Drop.SUBNET_BUDGET)
         name = packets.conversation_untrusted(untrusted)
+        if self._own.versions.agreed(packets.versions_of_untrusted(untrusted)) is None:
+            self._drops[Drop.VERSION] += 1
+            return [Transmit(address, packets.refusal(name, self._own.versions))]
         made = self._jar.make(address, name, now_us)
         return [Transmit(address, packets.cookie(name, made))]
 
     def on_claim(self, address: Address, untrusted: bytes, now_us: int) -> list[Effect]:
         """The stranger receives where it sends from; from here on it may cost something."""
-        boot, record = packets.claim_untrusted(untrusted)
+        versions, boot, record = packets.claim_untrusted(untrusted)
         name = packets.conversation_untrusted(untrusted)
         if not self._jar.is_own(address, name, packets.cookie_untrusted(untrusted), now_us):
             return self._drop(Drop.BAD_COOKIE)
@@ -161,9 +169,20 @@ class FirstContact:
         greeting = self._table.add_greeting(name, address, now_us)
         if greeting is None:
             return self._drop(Drop.TABLE_FULL)
-        greeting.boot = boot
+        greeting.boot, greeting.versions = boot, versions
+        if self._own.versions.agreed(versions) is None:
+            return self._fail(greeting, Drop.VERSION)
         self._wake_at(greeting.ends_at_us)
         return self._judge(greeting, record, now_us)
+
+    def on_versions(self, address: Address, untrusted: bytes) -> list[Effect]:
+        """The callee speaks none of our versions: one of us is to be upgraded."""
+        call = self._table.call(packets.conversation_untrusted(untrusted), address)
+        if call is None or call.phase is not Phase.CALLING:
+            return self._drop(Drop.UNEXPECTED)
+        if self._own.versions.agreed(packets.versions_of_untrusted(untrusted)) is not None:
+            return self._drop(Drop.UNEXPECTED)
+        return self._fail(call, Drop.VERSION)
 
     def on_confirm(self, address: Address, untrusted: bytes) -> Agreement | None:
         """The caller proved its key; gives what was agreed."""
@@ -176,11 +195,11 @@ class FirstContact:
         opened = packets.open_from(
             made.keys.inward, self._inward_ends(made), packets.KIND_CONFIRM, body
         )
-        if opened is None or opened[1] != greeting.challenge:
+        if opened is None or opened[1] != greeting.challenge + bytes((made.version,)):
             self._drops[Drop.NOT_AUTHENTIC] += 1
             return None
         self._table.remove(greeting)
-        return Agreement(made.admitted, made.keys, made.boot, made.counter, opened[0])
+        return replace(made, floor=opened[0])
 
     # -- verdicts
 
@@ -199,7 +218,9 @@ class FirstContact:
         made = Agreement(admitted, keys, conversation.boot, self.counter_floor)
         if conversation.is_call:
             return self._confirm(conversation, made, now_us)
-        return None, self._welcome(conversation, made, now_us)
+        version = own.versions.agreed(conversation.versions)
+        assert version is not None, "a claim of other versions was refused"
+        return None, self._welcome(conversation, replace(made, version=version), now_us)
 
     def refuse(self, name: bytes) -> list[Effect]:
         """The chain did not hold."""
@@ -275,7 +296,7 @@ class FirstContact:
                 return []
             case Phase.CLAIMING if conversation.repeat_count > _CLAIMS_PER_COOKIE:
                 conversation.phase = Phase.CALLING
-                conversation.message = packets.hello(conversation.id)
+                conversation.message = packets.hello(conversation.id, self._own.versions)
         return [Transmit(conversation.address, conversation.message)]
 
     def _expire(self, conversation: Conversation) -> list[Effect]:
@@ -308,7 +329,8 @@ class FirstContact:
 
     def _welcome(self, greeting: Conversation, made: Agreement, now_us: int) -> list[Effect]:
         greeting.challenge, greeting.agreement = self._draw(CHALLENGE_BYTES), made
-        payload = greeting.id + greeting.challenge
+        said = self._own.versions.to_bytes() + greeting.versions.to_bytes()
+        payload = greeting.id + greeting.challenge + said
         box = self._seal(made, packets.KIND_WELCOME, payload)
         message = packets.welcome(greeting.id, self._own.record, box)
         return self._say(greeting, Phase.WELCOMING, message, now_us)
@@ -320,13 +342,16 @@ class FirstContact:
         opened = packets.open_from(made.keys.inward, ends, packets.KIND_WELCOME, call.box)
         if opened is None or opened[1][:CONVERSATION_BYTES] != call.id:
             return None, self._fail(call, Drop.NOT_AUTHENTIC)
-        box = self._seal(made, packets.KIND_CONFIRM, opened[1][CONVERSATION_BYTES:])
+        challenge, theirs, echoed = _split_welcome(opened[1])
+        version = self._own.versions.agreed(versions_untrusted(theirs))
+        if version is None or echoed != self._own.versions.to_bytes():
+            return None, self._fail(call, Drop.VERSION)  # somebody between us lowered it
+        box = self._seal(made, packets.KIND_CONFIRM, challenge + bytes((version,)))
         effects = self._say(call, Phase.DONE, packets.confirm(call.id, box), now_us)
         call.ends_at_us = now_us + self._config.linger_us
         if call.expected is not None and call.expected != made.admitted.peer_id:
             effects.append(PeerUnreachable(call.expected, call.address))
-        agreed = Agreement(made.admitted, made.keys, made.boot, made.counter, opened[0])
-        return agreed, effects
+        return replace(made, floor=opened[0], version=version), effects
 
     def _seal(self, made: Agreement, kind: int, payload: bytes) -> bytes:
         ends = Ends(self._own.peer_id, made.admitted.peer_id, self._own.boot, made.boot)
@@ -376,6 +401,13 @@ class FirstContact:
             per_second=per_second,
             burst=burst,
         )
+
+
+def _split_welcome(plain: bytes) -> tuple[bytes, bytes, bytes]:
+    """Challenge, the callee's versions, and ours as it heard them."""
+    versions_at = CONVERSATION_BYTES + CHALLENGE_BYTES
+    echo_at = versions_at + packets.VERSIONS_BYTES
+    return plain[CONVERSATION_BYTES:versions_at], plain[versions_at:echo_at], plain[echo_at:]
 
 
 def _may(budget: BucketTable, address: Address, now_us: int) -> bool:

@@ -1,15 +1,16 @@
 """The layout of datagrams: what lies where, and nothing about when.
 
     type  body                                                          of bytes
-    HELLO    conversation 16, zeros to the full size                    1,200
+    HELLO    conversation 16, versions 2, zeros to the full size        1,200
     COOKIE   conversation 16, cookie 24                                 41
-    CLAIM    conversation 16, cookie 24, boot 8, node record            ≤ 1,200
+    CLAIM    conversation 16, cookie 24, versions 2, boot 8, record     ≤ 1,200
     WELCOME  conversation 16, length 2, node record, nonce 24, box      ≤ 1,200
-    CONFIRM  conversation 16, nonce 24, box                             138
+    CONFIRM  conversation 16, nonce 24, box                             139
     WANT     conversation 16, page 1                                    18
     PAGE     conversation 16, page 1, page count 1, chunk               ≤ 1,200
     SEALED   nonce 24, box                                              106..1,200
     RESET    nonce 24 of a sealed datagram that nobody here can open    25
+    VERSIONS conversation 16, versions 2: we do not speak the hello's   19
 
 nonce = first 8 bytes of the sender's id ‖ sender's boot ‖ counter; a sealed plaintext begins
 [sender 20, receiver 20, sender boot 8, receiver boot echoed 8, counter 8, kind 1]. All of it has
@@ -27,9 +28,10 @@ from hive.errors import MalformedFrame
 from hive.transport.cookies import COOKIE_BYTES
 from hive.trust.sealing import BOX_OVERHEAD_BYTES, NONCE_BYTES, open_box, seal
 from hive.wire.ids import PeerId
+from hive.wire.version import OWN, Versions, versions_untrusted
 
 DATAGRAM_BYTES_MAX: Final = 1_200
-HELLO, COOKIE, CLAIM, WELCOME, CONFIRM, WANT, PAGE, SEALED, RESET = range(1, 10)
+HELLO, COOKIE, CLAIM, WELCOME, CONFIRM, WANT, PAGE, SEALED, RESET, VERSIONS = range(1, 11)
 
 KIND_PATH_CHALLENGE: Final = 1
 KIND_PATH_RESPONSE: Final = 2
@@ -47,12 +49,20 @@ HEADER: Final = Struct(">20s20sQQQB")
 ENDS: Final = Struct(">20s20sQQ")
 NUMBER: Final = Struct(">QB")
 NONCE: Final = Struct(">8sQQ")
-_TYPE: Final = tuple(bytes((number,)) for number in range(10))
+_TYPE: Final = tuple(bytes((number,)) for number in range(11))
 _BODY_AT: Final = 1 + CONVERSATION_BYTES
-_CLAIM_RECORD_AT: Final = _BODY_AT + COOKIE_BYTES + 8
+VERSIONS_BYTES: Final = 2
+_CLAIM_BOOT_AT: Final = _BODY_AT + COOKIE_BYTES + VERSIONS_BYTES
+_CLAIM_RECORD_AT: Final = _CLAIM_BOOT_AT + 8
 _WELCOME_RECORD_AT: Final = _BODY_AT + 2
-_WELCOME_SEALED_BYTES: Final = NONCE_BYTES + HEADER.size + 2 * CHALLENGE_BYTES + BOX_OVERHEAD_BYTES
-CONFIRM_BYTES: Final = _BODY_AT + NONCE_BYTES + HEADER.size + CHALLENGE_BYTES + BOX_OVERHEAD_BYTES
+WELCOME_PLAIN_BYTES: Final = CONVERSATION_BYTES + CHALLENGE_BYTES + 2 * VERSIONS_BYTES
+"""Conversation, challenge, the callee's versions, and the caller's as the callee heard them."""
+CONFIRM_PLAIN_BYTES: Final = CHALLENGE_BYTES + 1
+"""Challenge, and the version agreed on."""
+_WELCOME_SEALED_BYTES: Final = NONCE_BYTES + HEADER.size + WELCOME_PLAIN_BYTES + BOX_OVERHEAD_BYTES
+CONFIRM_BYTES: Final = (
+    _BODY_AT + NONCE_BYTES + HEADER.size + CONFIRM_PLAIN_BYTES + BOX_OVERHEAD_BYTES
+)
 SEALED_BYTES_MIN: Final = 1 + NONCE_BYTES + HEADER.size + BOX_OVERHEAD_BYTES
 
 PAYLOAD_BYTES_MAX: Final = DATAGRAM_BYTES_MAX - SEALED_BYTES_MIN
@@ -99,9 +109,18 @@ def open_from(key: bytes, ends: Ends, kind: int, untrusted: bytes) -> tuple[int,
     return counter, plaintext[HEADER.size :]
 
 
-def hello(conversation: bytes) -> bytes:
-    """Padded to the full size: the answer to a spoofed address is smaller than the question."""
-    return (_TYPE[HELLO] + conversation).ljust(DATAGRAM_BYTES_MAX, b"\0")
+def hello(conversation: bytes, versions: Versions = OWN) -> bytes:
+    """Padded to the full size: the answer to a spoofed address is smaller than the question.
+
+    Its layout stays the same in every version, as does that of the refusal.
+    """
+    said = _TYPE[HELLO] + conversation + versions.to_bytes()
+    return said.ljust(DATAGRAM_BYTES_MAX, b"\0")
+
+
+def refusal(conversation: bytes, versions: Versions) -> bytes:
+    """The answer to a hello whose versions do not meet ours."""
+    return _TYPE[VERSIONS] + conversation + versions.to_bytes()
 
 
 def cookie(conversation: bytes, made: bytes) -> bytes:
@@ -109,10 +128,13 @@ def cookie(conversation: bytes, made: bytes) -> bytes:
     return _TYPE[COOKIE] + conversation + made
 
 
-def claim(conversation: bytes, made: bytes, boot: int, record: bytes) -> bytes:
+def claim(
+    conversation: bytes, made: bytes, boot: int, record: bytes, versions: Versions = OWN
+) -> bytes:
     """The hello with cookie and node record; a record too long to fit is left out and paged."""
     carried = record if len(record) <= RECORD_INLINE_BYTES_MAX else b""
-    return _TYPE[CLAIM] + conversation + made + boot.to_bytes(8, "big") + carried
+    said = versions.to_bytes() + boot.to_bytes(8, "big")
+    return _TYPE[CLAIM] + conversation + made + said + carried
 
 
 def welcome(conversation: bytes, record: bytes, sealed: bytes) -> bytes:
@@ -160,12 +182,20 @@ def cookie_untrusted(datagram: bytes) -> bytes:
     return datagram[_BODY_AT : _BODY_AT + COOKIE_BYTES]
 
 
-def claim_untrusted(datagram: bytes) -> tuple[int, bytes]:
-    """Boot and node record of a CLAIM; raises `MalformedFrame`."""
+def versions_of_untrusted(datagram: bytes) -> Versions:
+    """What a HELLO or VERSIONS says is spoken there; raises `MalformedFrame`."""
+    if len(datagram) < _BODY_AT + VERSIONS_BYTES:
+        raise MalformedFrame("no versions are said")
+    return versions_untrusted(datagram[_BODY_AT : _BODY_AT + VERSIONS_BYTES])
+
+
+def claim_untrusted(datagram: bytes) -> tuple[Versions, int, bytes]:
+    """Versions, boot and node record of a CLAIM; raises `MalformedFrame`."""
     if len(datagram) < _CLAIM_RECORD_AT:
         raise MalformedFrame("a claim is too short")
-    boot = int.from_bytes(datagram[_CLAIM_RECORD_AT - 8 : _CLAIM_RECORD_AT], "big")
-    return boot, datagram[_CLAIM_RECORD_AT:]
+    versions = versions_untrusted(datagram[_CLAIM_BOOT_AT - VERSIONS_BYTES : _CLAIM_BOOT_AT])
+    boot = int.from_bytes(datagram[_CLAIM_BOOT_AT:_CLAIM_RECORD_AT], "big")
+    return versions, boot, datagram[_CLAIM_RECORD_AT:]
 
 
 def welcome_untrusted(datagram: bytes) -> tuple[bytes, bytes]:

@@ -33,7 +33,7 @@ from hive.errors import (
     TransportError,
 )
 from hive.transport.addresses import Address, format_address
-from hive.transport.contexts import ALPN, TlsContexts
+from hive.transport.contexts import ALPN_PREFIX, TlsContexts
 from hive.transport.frames import FrameStream, StreamPeer, seconds
 from hive.transport.ports import NodeBook, StreamHandler
 from hive.transport.stream_config import StreamConfig
@@ -198,8 +198,8 @@ class TlsStreams:
         tls = trio.SSLStream(transport, context, server_side=is_server)
         with trio.fail_after(seconds(self._config.handshake_deadline_us)):
             await tls.do_handshake()
-        if tls.selected_alpn_protocol() != ALPN:
-            raise MalformedFrame("the other side does not speak hive")
+        if not (tls.selected_alpn_protocol() or "").startswith(ALPN_PREFIX):
+            raise MalformedFrame("the other side speaks no version of hive that we do")
         return tls
 
     def _bind(self, tls: trio.SSLStream[trio.SocketStream]) -> StreamPeer | None:

@@ -6,6 +6,7 @@
 `ids`         SHA-256 identifiers with type labels
 `clock`       monotonic and wall time, the hybrid logical clock
 `merkle`      RFC 6962 trees and inclusion proofs
+`version`     which protocol versions two sides speak
 `framing`     length-prefixed frames
 `randomness`  keyed integer streams
 """

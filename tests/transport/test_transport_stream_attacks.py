@@ -12,7 +12,7 @@ import trio.testing
 from stream_nodes import Book, Issuer, Member, book_of, echo, served, tls
 
 from hive.errors import ConfigError, TransportError
-from hive.transport.contexts import ALPN, TlsContexts
+from hive.transport.contexts import TlsContexts, alpn_of
 from hive.transport.frames import FrameStream
 from hive.transport.loopback import pipe
 from hive.transport.stream_config import StreamConfig
@@ -20,6 +20,7 @@ from hive.transport.streams import StreamEnd, TlsStreams
 from hive.trust.keys import Ed25519Key, P256Key
 from hive.trust.tls import issue_leaf, issuer_anchor
 from hive.wire.clock import MILLISECOND_US
+from hive.wire.version import OWN
 
 ACME = Issuer.make(Ed25519Key(b"a" * 32))
 EVIL = Issuer.make(Ed25519Key(b"e" * 32), org="evil")
@@ -254,7 +255,7 @@ def test_another_protocol_is_refused() -> None:
     async def scene(server: TlsStreams, address: Address) -> None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        assert ALPN not in ("h2",)
+        assert "h2" not in alpn_of(OWN)
         context.set_alpn_protocols(["h2"])
         raw = trio.SSLStream(await trio.open_tcp_stream(*address), context)
         try:
