@@ -17,6 +17,7 @@ from typing import Any, Final
 from hive.custody import outside
 from hive.errors import ConfigError
 from hive.memory.namespaces import GRAMMAR_HINT, is_namespace
+from hive.store.embedders import EMBEDDERS, WORDLLAMA, cache_directory
 from hive.transport.addresses import parse_address, parse_seed
 
 PRESETS: Final = ("lan", "internet")
@@ -57,12 +58,17 @@ class NodeConfig:
     """Intervals and budgets: `lan` (one site, many nodes in a subnet) or `internet`."""
     map_mib_max: int = 65_536
     """Cap of the store in MiB; the file grows with its content. Sane: 64–1,048,576."""
+    embedder: str = WORDLLAMA
+    """What gives memories their vectors: `wordllama`, or `minilm` of the extra `[minilm]`: better
+    and a hundred times slower, no answer `exact`. A change makes all vectors anew."""
     log_level: str = "info"
     """What goes to the log on stderr."""
 
     def __post_init__(self) -> None:
         if self.network not in PRESETS:
             raise ConfigError(f"network is {self.network!r}", hint=f"one of {', '.join(PRESETS)}")
+        if self.embedder not in EMBEDDERS:
+            raise ConfigError(f"embedder is {self.embedder!r}", hint=f"one of {EMBEDDERS}")
         if self.log_level not in LEVELS:
             raise ConfigError(f"log_level is {self.log_level!r}", hint=f"one of {LEVELS}")
         for port in (self.udp_port, self.tls_port):
@@ -111,6 +117,11 @@ def load(
 def ssh_agent() -> Path:
     """Where the ssh-agent of this process's environment listens; raises `CustodyUnavailable`."""
     return outside.from_environment(os.environ)
+
+
+def cache_folder() -> Path:
+    """Where this process's user keeps what can be made again."""
+    return cache_directory(os.environ)
 
 
 def _from_file(path: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from hive.law.rules import CapabilityRules
 from hive.node import clocks
 from hive.node.acquaintances import Acquaintances
 from hive.node.book import Book
-from hive.node.config import NodeConfig, ssh_agent
+from hive.node.config import NodeConfig, cache_folder, ssh_agent
 from hive.node.datagrams import Datagrams
 from hive.node.desk import Desk
 from hive.node.driver import Driver
@@ -56,6 +56,7 @@ from hive.protocol.core import OwnNode
 from hive.protocol.discovery.contact import Address
 from hive.protocol.peer import Peer
 from hive.protocol.peer_config import PeerPorts
+from hive.store.embedders import make_embedder, require_installed
 from hive.store.lmdb_store import LmdbStore
 from hive.transport.contexts import TlsContexts
 from hive.transport.datagram import DatagramMachine
@@ -129,10 +130,11 @@ class Node:
 
     def _open_projection(self) -> Projection:
         """Vectors and words, loaded only where something is searched or a daemon runs."""
-        from hive.store.embedder import StaticEmbedder
         from hive.store.projection import Projection
 
-        opened = Projection(self.home.recall, StaticEmbedder())
+        opened = Projection(
+            self.home.recall, *make_embedder(self.settings.embedder, cache_folder())
+        )
         for notice in opened.notices:
             self.log.write("warning", "projection_rebuilt", reason=notice)
         return opened
@@ -384,6 +386,7 @@ async def running(
 ) -> AsyncIterator[Node]:
     """Opens a home and runs its peer; online it also listens. Closes everything at the end."""
     log = log or Log(level=settings.log_level)
+    require_installed(settings.embedder)
     keyring = await trio.to_thread.run_sync(home.open_keyring, passphrase)
     store = await trio.to_thread.run_sync(home.open_store, settings)
     try:

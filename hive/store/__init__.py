@@ -1,7 +1,7 @@
 """Floor 6: adapters that keep what peers prove.
 
 Implements the ports of `hive.protocol.ports`; may import everything below it, and
-lmdb, hnswlib, tantivy, tokenizers and wordllama.
+lmdb, hnswlib, tantivy, tokenizers, wordllama, onnx and onnxruntime.
 
 `memory_store`   the contract in dictionaries, and the model for the other
 `outlook`        judges a batch for the memory store before it is touched
@@ -24,6 +24,10 @@ lmdb, hnswlib, tantivy, tokenizers and wordllama.
 `graph`          hnswlib with its traps fenced
 `words`          terms, exact scores, and tantivy for large holdings
 `embedder`       text to vectors in integers
+`embedders`      which embedder a setting names, and whether it is installed
+`minilm`         text to vectors by a transformer, the extra
+`minilm_graph`   its encoder as an ONNX graph of 8-bit weights
+`word_pieces`    text to the pieces that it was trained on
 `forgotten`      rows forgotten since the last snapshot
 `snapshots`      whole files that are old, new or known to be broken
 """

@@ -51,7 +51,7 @@ _HINT = "install the default embedder: pip install 'wordllama==0.4.0.post1'"
 
 
 class Embedder(Protocol):
-    """Turns texts into integer vectors; equal texts give equal vectors on every machine."""
+    """Turns texts into integer vectors; equal texts give equal vectors on one machine."""
 
     @property
     def name(self) -> str:
@@ -60,6 +60,11 @@ class Embedder(Protocol):
 
     @property
     def dimensions(self) -> int: ...
+
+    @property
+    def is_reproducible(self) -> bool:
+        """Whether vectors are equal on all machines: without that no answer is called exact."""
+        ...
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.int8]:
         """One row a text; a text without words gives zeros."""
@@ -71,6 +76,7 @@ class StaticEmbedder:
 
     name = "wordllama-l2-supercat-256/int8/1"
     dimensions = DIMENSIONS
+    is_reproducible = True
 
     def __init__(self, directory: Path | None = None) -> None:
         self._directory = directory
@@ -83,7 +89,7 @@ class StaticEmbedder:
         vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.int8)
         for row, text in enumerate(texts):
             if counts := Counter(vocabulary.pieces(text)):
-                vectors[row] = _normalised(_weighted_sum(table, counts))
+                vectors[row] = normalised(_weighted_sum(table, counts))
         return vectors
 
     def _load(self) -> tuple[NDArray[np.int8], Vocabulary]:
@@ -149,7 +155,8 @@ def _weighted_sum(table: NDArray[np.int8], counts: Counter[int]) -> NDArray[np.i
     return total
 
 
-def _normalised(total: NDArray[np.int64]) -> NDArray[np.int64]:
+def normalised(total: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The vector at length 512, components clipped to ±127, by integers alone."""
     largest = int(np.abs(total).max())
     if largest == 0:
         return total

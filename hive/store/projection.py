@@ -8,7 +8,8 @@ filled to match. Forgetting is durable on its own: row ids go to a small synced 
 
 Exact search scans integers over just the rows asked about, so that its answer depends on
 nothing else; it is also what small holdings get unasked. Approximate search serves large ones.
-Without a directory everything stays in memory and every search is exact.
+Without a directory everything stays in memory and every search is exact. With an embedder whose
+vectors differ between machines no answer is called exact, however it was found.
 """
 
 from __future__ import annotations
@@ -309,7 +310,8 @@ class Projection:
             ),
             depth,
         )
-        return Hits(self._fused(worded, near, count), exact=True)
+        # every row was compared; other machines agree where they have the same vectors
+        return Hits(self._fused(worded, near, count), exact=self._embedder.is_reproducible)
 
     def _approximate(
         self,

@@ -46,6 +46,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         "udp_port = 'x'",
         "udp_port = 70000",
         "network = 'moon'",
+        "embedder = 'oracle'",
         "bootstrap = [1]",
         "listen = 'no address'",
         "namespace = 'Not/OK'",

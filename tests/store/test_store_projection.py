@@ -6,12 +6,15 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tantivy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from hive.errors import ConfigError, StateError
 from hive.store.embedder import StaticEmbedder
@@ -324,3 +327,36 @@ def test_settings_out_of_range_are_refused() -> None:
         ProjectionConfig(feed_rows_max=0)
     with pytest.raises(ConfigError):
         ProjectionConfig(exact_rows_max=-1)
+
+
+class Mirrored:
+    """Another embedder: the default's vectors backwards, and not the same everywhere."""
+
+    name = "mirrored"
+    dimensions = EMBEDDER.dimensions
+    is_reproducible = False
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.int8]:
+        return EMBEDDER.embed(texts)[:, ::-1]
+
+
+def test_another_embedder_makes_everything_anew_and_back_again(tmp_path: Path) -> None:
+    projection = Projection(tmp_path, EMBEDDER, APPROXIMATE)
+    projection.feed(entries(1, 60))
+    before = answers(projection)
+    projection.close()
+    for embedder in (Mirrored(), EMBEDDER):
+        again = Projection(tmp_path, embedder, APPROXIMATE)
+        assert again.last_row == 0
+        assert any("made by" in notice for notice in again.notices)
+        assert rows(again.search(TOPICS[0], ["n"], 10)) == []
+        again.feed(entries(1, 60))
+        assert [rows(found) for found in answers(again)] == [rows(found) for found in before]
+        again.close()
+    assert answers(Projection(tmp_path, EMBEDDER, APPROXIMATE)) == before
+
+
+def test_no_answer_is_exact_where_vectors_differ_between_machines() -> None:
+    projection = Projection(None, Mirrored())
+    projection.feed(entries(1, 10))
+    assert not any(found.exact for found in answers(projection))
