@@ -12,7 +12,7 @@ from .command import SETTINGS
 SECTIONS: Final[dict[str, tuple[str, ...]]] = {
     "Start": ("demo", "init", "invite", "join", "up", "down"),
     "Memory": ("remember", "import", "recall", "show", "log", "forget", "export", "verify"),
-    "Operate": ("status", "peers", "doctor", "metrics", "backup", "restore", "bench"),
+    "Operate": ("status", "peers", "doctor", "metrics", "backup", "restore", "compact", "bench"),
     "Simulate": ("simulate",),
     "Rights and keys": ("agent", "keys", "revoke"),
     "Federation": ("found", "org"),

@@ -112,9 +112,12 @@ class Home:
         bounds = LmdbStoreConfig(map_bytes_max=settings.map_bytes_max)
         return LmdbStore(self.store, bounds)
 
-    def place(self) -> bytes:
-        """What tells this place from a copy: the machine, the file system and the file."""
-        status = (self.store / DATA_FILE).stat()
+    def place(self, data: Path | None = None) -> bytes:
+        """What tells this place from a copy: the machine, the file system and the file.
+
+        `data` is a file that will be the store's; it keeps its place under another name.
+        """
+        status = (data or self.store / DATA_FILE).stat()
         try:
             machine = Path("/etc/machine-id").read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError):

@@ -8,6 +8,7 @@ know. Where this process holds the issuer's key it does both itself; else it ask
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -36,6 +37,7 @@ from hive.protocol.discovery.contact import Address
 from hive.protocol.discovery.records import PeerRecord, SignedRecord
 from hive.protocol.ports import PutMeta, StoreReader, Write
 from hive.store.backup import RESTORED
+from hive.store.backup import compact as compact_store
 from hive.trust.envelope import Signed, parse_untrusted
 from hive.trust.keys import SEED_BYTES, Ed25519Key, PublicKey
 from hive.trust.records import AgentRecord, NodeRecord
@@ -125,6 +127,22 @@ def is_copied(home: Home, reader: StoreReader) -> bool:
 def settled_here(home: Home) -> tuple[Write, ...]:
     """What marks a store as being at home again, once it has an identity of its own."""
     return PutMeta(PLACE_META, home.place()), PutMeta(RESTORED, b"")
+
+
+def compact(home: Home) -> tuple[int, int]:
+    """Takes what was erased off the disk; the store's bytes before and after.
+
+    No node may run. Raises `StateError` for a copy: it would pass for the original afterwards.
+    """
+    with home.open_store(home.settings()) as store:
+        if is_copied(home, store):
+            raise StateError(
+                "this store was restored or copied and has no identity of its own yet",
+                hint="start it once, then compact it",
+            )
+        sizes = compact_store(store, lambda data: [PutMeta(PLACE_META, home.place(data))])
+    shutil.rmtree(home.recall, ignore_errors=True)
+    return sizes
 
 
 def peer_record(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -61,6 +61,34 @@ def back_up(store: LmdbStore, destination: Path) -> Contents:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return contents
+
+
+def compact(store: LmdbStore, settle: Callable[[Path], Sequence[Write]]) -> tuple[int, int]:
+    """Replaces the file of a store by a compacted, verified copy; its bytes before and after.
+
+    The copy holds no page and no gap with what was erased. `settle` says what else to write into
+    it, told where it lies. The swap is one rename: a kill leaves the old file or the new one. The
+    store is to be closed next: what it wrote from now on would be lost with the old file.
+    """
+    data = store.directory / DATA_FILE
+    partial = store.directory.with_name(store.directory.name + ".compact")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(mode=0o700)
+        store.copy_to(partial)
+        (partial / DATA_FILE).chmod(0o600)
+        verify_backup(partial)
+        with LmdbStore(partial) as copy:
+            copy.apply(settle(partial / DATA_FILE))
+        before, after = data.stat().st_size, (partial / DATA_FILE).stat().st_size
+        _sync(partial / DATA_FILE)
+        (partial / DATA_FILE).replace(data)
+        _sync(store.directory)
+    except OSError as error:
+        raise fault_of(error) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return before, after
 
 
 def verify_backup(backup: Path) -> Contents:

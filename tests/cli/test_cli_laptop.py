@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -234,3 +235,30 @@ def test_metrics_and_status_speak_to_people_and_to_programs(laptop: Laptop) -> N
     assert laptop.ask("status")["node"]["name"] == "laptop"
     assert laptop.type("metrics").exit_code == 0
     assert laptop.ask("peers") == {"peers": []}
+
+
+def test_compacting_takes_the_forgotten_off_the_disk_and_the_laptop_goes_on(
+    laptop: Laptop,
+) -> None:
+    secret = "the old gate code is 1234"
+    kept = laptop.ask("remember", "otters hold hands")["id"]
+    first = laptop.ask("remember", secret)["id"]
+    assert laptop.type("forget", first[:12], "--reason", "changed").exit_code == 0
+    assert laptop.ask("compact")["bytes"] > 0
+    files = [path for path in laptop.home.rglob("*") if path.is_file()]
+    assert [path for path in files if secret.encode() in path.read_bytes()] == []
+    assert laptop.ask("recall", "otters")["hits"][0]["id"] == kept
+    assert laptop.ask("show", laptop.ask("remember", "and on")["id"])["sequence"] == 4
+
+
+def test_a_copy_is_not_compacted_before_it_has_an_identity_of_its_own(
+    laptop: Laptop, tmp_path: Path
+) -> None:
+    laptop.ask("remember", "otters hold hands")
+    shutil.copytree(laptop.home, tmp_path / "copy")
+    copy = Laptop(tmp_path / "copy")
+    refused = copy.type("compact")
+    assert refused.exit_code != 0
+    assert "no identity of its own" in refused.output
+    assert copy.type("remember", "and on").exit_code == 0
+    assert copy.type("compact").exit_code == 0

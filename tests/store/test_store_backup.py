@@ -13,8 +13,8 @@ from store_deltas import chain_name, chain_of, inception, put
 
 from hive.errors import StateError, StoreError
 from hive.memory.log import State, head_after
-from hive.protocol.ports import Forget, PutForget, PutFork, PutRecord, Row
-from hive.store.backup import RESTORED, back_up, restore, restored_mark, verify_backup
+from hive.protocol.ports import Forget, PutForget, PutFork, PutRecord, Row, Write
+from hive.store.backup import RESTORED, back_up, compact, restore, restored_mark, verify_backup
 from hive.store.consistency import check
 from hive.store.lmdb_store import LmdbStore, LmdbStoreConfig
 from hive.wire.ids import DeltaId, RecordId, digest
@@ -150,3 +150,38 @@ def test_a_damaged_backup_is_refused_before_anything_is_replaced(
     assert refusal.value.hint
     assert not (tmp_path / "again").exists()
     assert not (tmp_path / "again.partial").exists()
+
+
+def test_a_compacted_store_holds_everything_but_what_was_erased(tmp_path: Path) -> None:
+    deltas = chain_of(400)
+    gone = deltas[100:200]
+    with LmdbStore(tmp_path / "store", FAST) as store:
+        for delta in deltas:
+            store.apply(put([delta]))
+        for delta in gone:
+            store.apply([PutForget(own_forget(delta.id))])
+        places: list[Path] = []
+        before, after = compact(store, lambda data: places.append(data) or [])
+    assert after <= before
+    content = (tmp_path / "store" / "data.mdb").read_bytes()
+    assert [delta for delta in gone if delta.body and delta.body in content] == []
+    assert len(content) == after
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+    with LmdbStore(tmp_path / "store", FAST) as again:
+        assert check(again) == ()
+        assert again.head(chain_name(deltas[0])) == head_after(deltas[-1])
+        assert all(again.forgets_of(DeltaId(delta.id)) for delta in gone)
+
+
+def test_a_compaction_that_fails_changes_nothing(store: LmdbStore, tmp_path: Path) -> None:
+    store.apply(put(chain_of(20)))
+    before = (tmp_path / "store" / "data.mdb").stat()
+
+    def fail(data: Path) -> list[Write]:
+        raise StateError("no")
+
+    with pytest.raises(StateError, match="no"):
+        compact(store, fail)
+    after = (tmp_path / "store" / "data.mdb").stat()
+    assert (after.st_ino, after.st_size) == (before.st_ino, before.st_size)
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
