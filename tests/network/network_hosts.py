@@ -7,6 +7,7 @@ What an earlier run left behind, killed before it could tidy up, is removed firs
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ TUN_DEVICE = Path("/dev/net/tun")
 MTU_BYTES = 1_280
 """The least that IPv6 allows: whatever is larger than hive's datagrams would be cut, and seen."""
 PREFIX = "hive-"
+_networks = itertools.count()
 _TUNSETIFF = 0x4004_54CA
 _IFF_TUN_NO_PI = 0x1001
 
@@ -77,6 +79,7 @@ class Network:
 
     def __init__(self, places: Sequence[Place], seed: str, nat_life_us: int = 30_000_000) -> None:
         sweep()
+        self._ordinal = next(_networks)
         self.places = list(places)
         self.weather = Weather()
         self._addresses = [[each.address, each.address6] for each in places]
@@ -109,10 +112,10 @@ class Network:
             ip("netns", "delete", self.namespace(each))
 
     def namespace(self, of: Place) -> str:
-        return f"{PREFIX}{os.getpid()}-{of.number}"
+        return f"{PREFIX}{os.getpid()}-{self._ordinal}-{of.number}"
 
     def _make(self, new: Place) -> int:
-        space, device = self.namespace(new), f"hv{os.getpid()}x{new.number}"
+        space, device = self.namespace(new), f"hv{os.getpid()}x{self._ordinal}x{new.number}"
         fd = os.open(TUN_DEVICE, os.O_RDWR | os.O_NONBLOCK)
         fcntl.ioctl(fd, _TUNSETIFF, struct.pack("16sH", device.encode(), _IFF_TUN_NO_PI))
         ip("netns", "add", space)
