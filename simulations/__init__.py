@@ -44,4 +44,21 @@ Worlds of whole peers:
 `shrinking`     the smallest part of a case that still fails
 `mutants`       shipped machines with one thing wrong, to be caught
 `federation`    a federation with every key at hand
+
+What is reported:
+
+`experiments`   which studies with which settings make the rows of the report
+`studies`       one run of one seed of each machine, measured
+`lookups`       discovery alone: lookups right after peers died
+`timeline`      the course of a trial, second by second
+`results`       rows, read and grouped by what was run
+`origin`        the machine, versions and commit of a row
+`statistics`    quantiles without memory, intervals over seeds
+`theory`        what papers expect, to stand beside
+`plots`         static plots as SVG
+`report`        all sections of the report
+`report_figures` those of single machines
+`report_worlds` those of whole peers
+`report_pages`  HTML and its twin in Markdown
+`compare`       which figures moved beyond their intervals
 """

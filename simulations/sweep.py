@@ -16,6 +16,7 @@ from typing import Any
 
 from hive.errors import ConfigError
 
+from .origin import origin
 from .pool import Died, Pool
 from .promises import PROMISES
 from .scenario import Scenario, load, with_settings
@@ -83,7 +84,7 @@ def tasks_of(name: str, config: SweepConfig) -> list[Task]:
 def work(task: Task) -> Row:
     """What a worker does with a task."""
     row = run(case_of(task.scenario, task.seed)).to_plain()
-    return {**row, "settings": dict(task.settings), "turn": task.turn}
+    return {**row, "settings": dict(task.settings), "turn": task.turn, "origin": origin()}
 
 
 @dataclass(slots=True)

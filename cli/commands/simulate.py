@@ -11,6 +11,7 @@ import click
 from ..command import command, group
 from ..output import FAILED
 from ..progress import bar
+from ..reports import compare, grid_of, measure, range_of, report
 from ..session import Session
 
 _ROOT: Final = (__package__ or "").removesuffix("cli.commands")
@@ -56,7 +57,7 @@ def run(
     was not.
     """
     scenarios, trials = _module("scenario"), _module("trial")
-    single = {key: values[0] for key, values in _grid(settings, is_single=True)}
+    single = {key: values[0] for key, values in grid_of(settings, is_single=True)}
     chosen = scenarios.with_settings(scenarios.load(scenario), single)
     case = trials.case_of(chosen, seed)
     if case_file is not None:
@@ -152,7 +153,7 @@ def sweep(
     """
     sweeps, scenarios = _module("sweep"), _module("scenario")
     config = sweeps.SweepConfig(
-        **_range(seeds), grid=_grid(settings), worker_count=workers, twice_every=twice_every
+        **range_of(seeds), grid=grid_of(settings), worker_count=workers, twice_every=twice_every
     )
     tasks = sweeps.tasks_of(scenario, config)
     running = sweeps.Sweep(tasks, rows)
@@ -211,25 +212,5 @@ def _read(case_file: Path) -> Any:
     return _module("trial").parse_case(case_file.read_text(encoding="utf-8"))
 
 
-def _range(seeds: str) -> dict[str, int]:
-    first, _, end = seeds.partition(":")
-    if not (first.isdecimal() and end.isdecimal() and int(first) < int(end)):
-        raise click.BadParameter("a range A:B with A below B, such as 0:100", param_hint="--seeds")
-    return {"first": int(first), "end": int(end)}
-
-
-def _grid(
-    settings: tuple[str, ...], *, is_single: bool = False
-) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    grid = []
-    for setting in settings:
-        key, _, values = setting.partition("=")
-        listed = tuple(values.split(","))
-        if not key or not all(listed) or (is_single and len(listed) > 1):
-            raise click.BadParameter(f"{setting!r} is no KEY=VALUE", param_hint="--set")
-        grid.append((key, listed))
-    return tuple(grid)
-
-
-for _each in (run, sweep, replay, shrink):
+for _each in (run, sweep, replay, shrink, measure, report, compare):
     simulate.add_command(_each)
