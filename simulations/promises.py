@@ -298,9 +298,10 @@ class Promises:
         return member is not None and member.standing in (Standing.ALIVE, Standing.SUSPECT)
 
     def _unrevoked(self, nodes: Sequence[Node]) -> str:
-        for node in nodes:
-            trust = node.machine.core.trust
-            if trust.revocation_index < len(self._revoked):
+        """A revocation that went down with the only disk that had it is nobody's to hear of."""
+        counts = [node.machine.core.trust.revocation_index for node in nodes]
+        for node, count in zip(nodes, counts, strict=True):
+            if count < max(counts):
                 return f"{node.identity.name} has not heard of every revocation"
         return ""
 
