@@ -2,8 +2,8 @@
 
 Each peer is the shipped machine under the shipped driver, with sockets of its own (one subnet each,
 out of 127.0.0.0/8) and a memory store. They stand in cells; a cell knows its members in full and
-nothing of other cells. They accept and open no streams, so none has a TLS context: those are made
-with the first stream. Parts are what `tracemalloc` finds in a smaller run of the same kind.
+nothing of other cells. Streams are opened as the shipped views want them, and a TLS context is made
+with the first. Parts are what `tracemalloc` finds in a smaller run of the same kind.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ from hive.law.durability import LocalDurability
 from hive.law.epochs import OneEpoch
 from hive.law.rules import CapabilityRules
 from hive.node import clocks
+from hive.node.book import Book
 from hive.node.datagrams import Datagrams
 from hive.node.driver import Driver
+from hive.node.links import Links
 from hive.node.logs import Log
 from hive.node.metrics import Metrics
 from hive.node.projector import Projector
@@ -44,12 +46,17 @@ from hive.protocol.membership.config import SwimConfig
 from hive.protocol.peer import Peer
 from hive.protocol.peer_config import PeerConfig, PeerPorts
 from hive.store.memory_store import MemoryStore
+from hive.transport.contexts import TlsContexts
 from hive.transport.datagram import DatagramMachine
 from hive.transport.datagram_config import DatagramConfig
 from hive.transport.events import OwnIdentity
+from hive.transport.frames import FrameStream
 from hive.transport.interfaces import Interfaces
+from hive.transport.stream_config import StreamConfig
+from hive.transport.streams import TlsStreams
 from hive.transport.udp import UdpCarrier, UdpConfig
 from hive.trust.sealing import DatagramKey
+from hive.trust.tls import issue_leaf, leaf_pem
 from hive.wire.ids import Inception, peer_id
 from hive.wire.randomness import Stream
 
@@ -110,7 +117,7 @@ class Peers:
 
 
 class Resident:
-    """One peer among many: machine, driver, one socket."""
+    """One peer among many: machine, driver, one address for datagrams and streams."""
 
     def __init__(self, realm: Realm, number: int, name: str, *, issues: bool) -> None:
         signed = realm.nodes[name]
@@ -150,10 +157,16 @@ class Resident:
         machine = DatagramMachine(DatagramConfig.for_simulation(), identity, stream)
         self.datagrams = Datagrams(machine, Interfaces([self.carrier]), self.driver.post)
         self.driver.datagrams = self.datagrams
+        book = Book(self.peer.core.trust)
+        leaf = issue_leaf(record, realm.issuer.record, key(_ISSUER))
+        self._contexts = TlsContexts(leaf_pem(leaf, key(name)), ())
+        streams = TlsStreams(StreamConfig.for_simulation(), self._contexts, book)
+        self._links = Links(streams, self.driver.post, self.driver.has_room, _no_desk)
+        self.driver.links = self._links
 
     def _listing(self, own: OwnNode) -> SignedRecord:
         host, port = self.carrier.address
-        listing = PeerRecord(own.inception, own.org, own.record, (Address(host, port, 0),), 1)
+        listing = PeerRecord(own.inception, own.org, own.record, (Address(host, port, port),), 1)
         body = listing.to_body()
         return SignedRecord(body, key(own.name).sign(PeerRecord.LABEL, listing.id_of(body)))
 
@@ -168,10 +181,12 @@ class Resident:
     async def join(self, nursery: trio.Nursery, bootstrap: Sequence[tuple[str, int]]) -> None:
         """Takes its own records and greets the first of its cell."""
         await nursery.start(self.driver.run)
+        await nursery.start(self._links.run, [self.carrier.address])
         nursery.start_soon(self.datagrams.receive, self.carrier)
         nursery.start_soon(self.datagrams.flush, self.carrier)
         own = self._realm.nodes[self.peer.core.own.name].to_bytes()
         await self.driver.ask(AdmitRecords((*self._realm.records[:3], own)))
+        self._contexts.trust(Book(self.peer.core.trust).issuer_anchors())
         if bootstrap:
             await self.driver.ask(Join(tuple(bootstrap)))
 
@@ -294,6 +309,10 @@ def _ring(name: str, *, issues: bool) -> MemoryKeyring:
     if issues:
         ring.create(_ISSUER, key(_ISSUER).seed, key(f"{_ISSUER}-next").seed)
     return ring
+
+
+async def _no_desk(stream: FrameStream, untrusted: bytes) -> bool:
+    return False
 
 
 def _no_socket() -> Path:
