@@ -38,6 +38,9 @@ class ViewConfig:
     """Between two shuffles, and two changes of outlooks. 10–300 s."""
     fill_interval_us: int = 500 * MILLISECOND_US
     """Between two looks at whether places are free. 0.1–5 s."""
+    fill_rest_us: int = 60 * SECOND_US
+    """The longest wait between such looks where everybody asked was full; a place that becomes
+    free is filled at once. More is quieter. 10–300 s."""
     request_timeout_us: int = 500 * MILLISECOND_US
     """A neighbour request unanswered by then is asked of another."""
     link_timeout_us: int = 10 * SECOND_US
@@ -51,6 +54,8 @@ class ViewConfig:
         for name in self.__slots__:
             if getattr(self, name) < (0 if name in ("mesh_max", "outlook_count") else 1):
                 raise ConfigError(f"{name} is too small")
+        if self.fill_rest_us < self.fill_interval_us:
+            raise ConfigError("fill_rest_us must not be below fill_interval_us")
         if self.own_choice_min >= self.active_max:
             raise ConfigError("own_choice_min must leave an active place to others")
         if self.passive_walk_hops > self.join_walk_hops:

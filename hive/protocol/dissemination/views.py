@@ -73,6 +73,7 @@ class PartialView:
         self._linked: dict[PeerId, None] = {}
         self._shunned: BoundedMap[PeerId, MonotonicUs] = BoundedMap(config.passive_max)
         self._fill_at: MonotonicUs | None = None
+        self._fill_wait_us = config.fill_interval_us
         self._shuffle_at: MonotonicUs | None = None
         self._out: list[ViewEffect] = []
         self.is_mesh = config.mesh_max > 0
@@ -335,7 +336,7 @@ class PartialView:
                 self._say(sender, Disconnect(self._layer))
             return
         if not is_accepted:
-            self._hasten(now_us)
+            self._look_in(self._fill_wait_us // 8, now_us)
             return
         if asked[0] != AS_OUTLOOK and len(self._places.active) >= self._config.active_max:
             self._say(sender, Disconnect(self._layer))
@@ -397,20 +398,32 @@ class PartialView:
     def _hasten(self, now_us: MonotonicUs) -> None:
         """A place became free: it is filled soon, not at the next look."""
         if not self.is_mesh:
-            soon = MonotonicUs(now_us + self._config.fill_interval_us // 8)
-            self._fill_at = soon if self._fill_at is None else min(self._fill_at, soon)
+            self._fill_wait_us = self._config.fill_interval_us
+            self._look_in(self._fill_wait_us // 8, now_us)
+
+    def _look_in(self, wait_us: int, now_us: MonotonicUs) -> None:
+        self._fill_at = MonotonicUs(min(self._fill_at or now_us + wait_us, now_us + wait_us))
 
     def _tick(self, now_us: MonotonicUs) -> None:
         if self.is_mesh:
             return
         if self._fill_at is not None and now_us >= self._fill_at:
-            self._fill_at = MonotonicUs(now_us + self._config.fill_interval_us)
             self._expire(now_us)
+            asked_count = len(self._asked)
             self._fill(now_us)
+            self._rest(len(self._asked) > asked_count)
+            self._fill_at = MonotonicUs(now_us + self._fill_wait_us)
         if self._shuffle_at is not None and now_us >= self._shuffle_at:
             self._shuffle_at = MonotonicUs(now_us + self._config.shuffle_interval_us)
             self._shuffle()
             self._change_outlooks(now_us)
+
+    def _rest(self, has_asked: bool) -> None:
+        """Whoever has neighbours enough to live on and finds all others taken asks ever less."""
+        config = self._config
+        is_poor = len(self._places.active) < config.own_choice_min
+        wait_us = 2 * self._fill_wait_us if has_asked and not is_poor else 0
+        self._fill_wait_us = min(max(wait_us, config.fill_interval_us), config.fill_rest_us)
 
     def _expire(self, now_us: MonotonicUs) -> None:
         for peer in [peer for peer, (_, due) in self._asked.items() if now_us >= due]:
