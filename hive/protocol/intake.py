@@ -3,11 +3,12 @@
 Theory of operation. Arrivals that came together are one flight: steps 0–9 at once, one `Verify`
 for the signatures not proven before (a batch or receipt signature is verified once, however many
 deltas it covers), then steps 10–13 in order. Flights conclude first in, first out, so a chain
-that spans two flights stays in order whatever the workers do; deltas that waited for one that
-concluded board a flight of their own. A flight of this node's own authors
-has one more stage: what passed steps 10–12 is covered by one receipt that the node signs, then
-step 13 judges again and the write is stored. The overlay (`PendingStore`) makes decided writes
-visible to later flights at once; a failed store clears it.
+that spans two flights stays in order whatever the workers do; own flights queue apart, so that
+a flood of others delays no write. Deltas that waited for one that concluded board a flight of
+their own. A flight of this node's own authors has one more stage: what passed steps 10–12 is
+covered by one receipt that the node signs, then step 13 judges again and the write is stored.
+The overlay (`PendingStore`) makes decided writes visible to later flights at once; a failed
+store clears it.
 """
 
 from __future__ import annotations
@@ -25,9 +26,7 @@ from hive.memory.log import State
 from hive.memory.receipt import Receipt, parse_receipt_untrusted, receipt_proofs
 from hive.protocol import refusals
 from hive.protocol.bounded import BoundedMap
-from hive.protocol.ingress import (
-    Ingress,
-)
+from hive.protocol.ingress import Ingress
 from hive.protocol.judgement import (
     Arrival,
     BodyBrought,
@@ -92,6 +91,7 @@ class Intake:
         self._view = ingress.view
         self._next_token = next_token
         self._flights: deque[_Flight] = deque()
+        self._own_flights: deque[_Flight] = deque()
         self._verifying_bytes = 0
         self._released: list[Arrival] = []
         self.waiting = WaitingRoom(config)
@@ -141,7 +141,7 @@ class Intake:
 
     def verified(self, token: Token, verdicts: tuple[bool, ...], now: Now) -> list[Output]:
         """The signatures of a flight were checked."""
-        for flight in self._flights:
+        for flight in (*self._own_flights, *self._flights):
             if flight.token == token and not flight.is_verified:
                 self._mark(flight, verdicts)
                 break
@@ -149,7 +149,7 @@ class Intake:
 
     def receipt_signed(self, token: Token, signature: bytes, now: Now) -> list[Output]:
         """The receipt of an own flight was signed; empty where the key would not."""
-        for flight in self._flights:
+        for flight in self._own_flights:
             if flight.token == token and flight.is_signing:
                 flight.is_signing, flight.signature = False, signature
                 break
@@ -184,7 +184,7 @@ class Intake:
                 else:
                     wanted.setdefault(key, check)
         flight.keys = tuple(wanted)
-        self._flights.append(flight)
+        (self._own_flights if flight.is_own else self._flights).append(flight)
         self._verifying_bytes += flight.bytes_count
         if not wanted:
             flight.is_verified = True
@@ -206,15 +206,18 @@ class Intake:
     def _drain(self, now: Now) -> list[Output]:
         outputs: list[Output] = []
         while True:
-            if self._flights and self._flights[0].is_ready:
-                outputs += self._land(self._flights[0], now)
+            if self._own_flights and self._own_flights[0].is_ready:
+                outputs += self._land(self._own_flights, now)
+            elif self._flights and self._flights[0].is_ready:
+                outputs += self._land(self._flights, now)
             elif self._released:
                 released, self._released = self._released, []
                 outputs += self._board(released, now)
             else:
                 return outputs
 
-    def _land(self, flight: _Flight, now: Now) -> list[Output]:
+    def _land(self, flights: deque[_Flight], now: Now) -> list[Output]:
+        flight = flights[0]
         if flight.is_own and flight.receipt is None:
             outputs = self._conclude_own(flight, now)
             if flight.is_signing:
@@ -223,7 +226,7 @@ class Intake:
             outputs = self._admit_own(flight, now)
         else:
             outputs = self._conclude(flight, now)
-        self._flights.popleft()
+        flights.popleft()
         self._verifying_bytes -= flight.bytes_count
         return outputs
 
