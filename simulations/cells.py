@@ -233,6 +233,8 @@ class CellWorld:
             self.engine.post(node.stands_until - now, destination, source, event, EVENT)
         else:
             if isinstance(event, Ticked):
+                if node.tick_at is not None and node.tick_at > now:
+                    return  # set before an earlier one was wanted
                 node.tick_at = None
             self._feed(destination, event)
 

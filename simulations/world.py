@@ -253,7 +253,8 @@ class World:
                 if what.boot == node.boot:
                     self.handle(node, what.event)
             case Alarm():
-                if what.boot == node.boot:
+                is_stale = node.alarm_us is None or node.alarm_us > self.now_us
+                if what.boot == node.boot and not is_stale:
                     node.alarm_us = None
                     self.handle(node, Ticked())
             case Synced():
