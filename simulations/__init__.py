@@ -21,6 +21,9 @@ machines in statistical tests.
 `draws`         cheap keyed randomness
 `gossip`        dissemination alone: shipped views and trees, the rest modelled
 `gossip_figures` its redundancy, hops and latency beside their goals
+`fleet`         whole peers in great number, in cells that begin settled
+`fleet_run`     a fleet over worker processes, and what it came to
+`settlement`    settled cells: what is equal for all members exists once
 `calibration`   what engine and network cost by themselves
 
 Worlds of whole peers:

@@ -172,6 +172,27 @@ def sweep(
         click.get_current_context().exit(FAILED)
 
 
+@command("fleet", example="hive simulate fleet --peers 1000 --seconds 40", has_home=False)
+@click.option("--peers", type=click.IntRange(min=2), default=1_000, show_default=True)
+@click.option("--seconds", type=click.IntRange(min=1), default=40, show_default=True)
+@click.option("--cell", type=click.IntRange(2, 512), default=125, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--workers", type=click.IntRange(min=1), default=2, show_default=True)
+def fleet(session: Session, peers: int, seconds: int, cell: int, seed: int, workers: int) -> None:
+    """Run as many whole peers as this machine holds, and say what they cost.
+
+    Cells begin settled and do not talk to each other; discovery and the rail are idle. The exit
+    code is 1 where a delta was missed or a peer that runs was declared dead.
+    """
+    settlement, runs = _module("settlement"), _module("fleet_run")
+    config = settlement.FleetConfig(peer_count=peers, cell_size=min(cell, peers))
+    with bar("workers", workers) as advance:
+        report = runs.run_fleet(config, seed, seconds, workers, on_share=lambda: advance(1))
+    session.emit(report.as_dict(), report.text())
+    if report.missed_count or report.false_death_count:
+        click.get_current_context().exit(FAILED)
+
+
 def _sweep_text(data: dict[str, Any]) -> str:
     text = [f"{name:4} {said}" for name, said in data["promises"].items()]
     text.append("")
@@ -212,5 +233,5 @@ def _read(case_file: Path) -> Any:
     return _module("trial").parse_case(case_file.read_text(encoding="utf-8"))
 
 
-for _each in (run, sweep, replay, shrink, measure, report, compare):
+for _each in (run, sweep, replay, shrink, measure, report, compare, fleet):
     simulate.add_command(_each)

@@ -61,6 +61,7 @@ from hive.protocol.membership.events import (
 from hive.protocol.membership.hierarchy import Hierarchy
 from hive.protocol.membership.place import Place
 from hive.protocol.membership.swim import Swim
+from hive.protocol.membership.view import View
 from hive.protocol.peer_config import PeerConfig
 from hive.trust.records import NodeRecord
 from hive.wire.clock import MonotonicUs, Now
@@ -72,7 +73,12 @@ class Neighbours:
     """Who is near, who is alive, and who is where."""
 
     def __init__(
-        self, core: Core, config: PeerConfig, own_record: SignedRecord, seed: bytes
+        self,
+        core: Core,
+        config: PeerConfig,
+        own_record: SignedRecord,
+        members: View | None,
+        seed: bytes,
     ) -> None:
         own = core.own
         self._core = core
@@ -81,7 +87,7 @@ class Neighbours:
         place = Place(own.region, own.zone, own.cell)
         introduction = Introduction(own.peer, own.key.algorithm, own.key.octets, own.org, place)
         self.membership = Swim(
-            config.membership, introduction, seed=seed, incarnation=own.boot << 20
+            config.membership, introduction, seed=seed, incarnation=own.boot << 20, view=members
         )
         self.hierarchy = Hierarchy(place, own.peer, self.membership)
         self.discovery = Discovery(

@@ -143,7 +143,7 @@ class Peer:
         seed: bytes,
         steps: tuple[Step, ...] = STEPS,
     ) -> None:
-        trust = TrustState(federation, config.trust)
+        trust = TrustState(federation, config.trust) if ports.trust is None else ports.trust
         self._config = config
         self.core = Core(
             federation=federation,
@@ -167,7 +167,7 @@ class Peer:
         agents, sessions = self.recordkeeping.agents, self.recordkeeping.sessions
         self.authorship = Authorship(self.core, config.authorship, self.intake, agents, sessions)
         self.recollection = Recollection(self.core, agents)
-        self.neighbours = Neighbours(self.core, config, own_record, seed)
+        self.neighbours = Neighbours(self.core, config, own_record, ports.members, seed)
         near = (self.introductions, self.neighbours.hierarchy, self.neighbours.locate)
         self.replication = Replication(self.core, config, *near, seed)
         self.stores = Stores(self.core)

@@ -15,12 +15,13 @@ from hive.protocol.judgement import (
     IngressConfig,
 )
 from hive.protocol.membership.config import SwimConfig
+from hive.protocol.membership.view import View
 from hive.protocol.ports import DurabilityPort, EpochPort, LawPort, StoreReader
 from hive.protocol.quota import QuotaConfig
 from hive.protocol.reconciliation.config import ReconciliationConfig
 from hive.protocol.recordkeeping import RecordkeepingConfig
 from hive.protocol.waiting import WaitingConfig
-from hive.trust.state import TrustConfig
+from hive.trust.state import TrustConfig, TrustState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +47,16 @@ class PeerConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerPorts:
-    """What a peer reads, and the law it asks."""
+    """What a peer reads, and the law it asks.
+
+    `trust` and `members` are what it knows before it reads anything: peers of one process that
+    know the same may share the one and begin with views of one base.
+    """
 
     reader: StoreReader
     custody: CustodyPort
     epochs: EpochPort
     law: LawPort
     durability: DurabilityPort
+    trust: TrustState | None = None
+    members: View | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hive.protocol.membership.events import Introduction
 from hive.protocol.membership.messages import (
@@ -84,6 +84,7 @@ class View:
         self._orgs: dict[Inception, int] = {}
         self._digests: list[bytes | None] = [None] * BUCKETS
         self._root: Digest | None = None
+        self._is_shared = False
 
     @classmethod
     def of(cls, members: Iterable[Member]) -> View:
@@ -94,13 +95,20 @@ class View:
         return base
 
     def copy_for(self, own: PeerId) -> View:
-        """A view of another node with the same members; what is frozen is shared."""
+        """A view of another node with the same members, shared until the first that differs."""
         view = View(own)
-        view._members = dict(self._members)
-        view._known, view._live = list(self._known), list(self._live)
+        view._members, view._known, view._live = self._members, self._known, self._live
         view._sought = [peer for peer in self._sought if peer != own]
-        view._orgs, view._digests, view._root = dict(self._orgs), list(self._digests), self._root
+        view._orgs, view._digests, view._root = self._orgs, self._digests, self._root
+        view._is_shared = True
         return view
+
+    def _part(self) -> None:
+        """From now on this view differs from the one that it was copied from."""
+        self._is_shared = False
+        self._members, self._orgs = dict(self._members), dict(self._orgs)
+        self._known, self._live = list(self._known), list(self._live)
+        self._digests = list(self._digests)
 
     def __len__(self) -> int:
         return len(self._members)
@@ -136,6 +144,10 @@ class View:
     def put(self, member: Member) -> None:
         """Adds a member or replaces what was held of it."""
         peer, before = member.peer, self._members.get(member.peer)
+        if self._is_shared:
+            if before is not None and _says_the_same(before, member):
+                return
+            self._part()
         self._members[peer] = member
         self._count_org(before, -1)
         self._count_org(member, 1)
@@ -149,8 +161,11 @@ class View:
 
     def remove(self, peer: PeerId) -> None:
         """Forgets a member."""
-        if (before := self._members.pop(peer, None)) is None:
+        if peer not in self._members:
             return
+        if self._is_shared:
+            self._part()
+        before = self._members.pop(peer)
         self._count_org(before, -1)
         for order in (self._known, self._live, self._sought):
             self._place(order, peer, False)
@@ -221,6 +236,11 @@ class View:
             order.insert(at, peer)
         elif is_there and not belongs:
             del order[at]
+
+
+def _says_the_same(before: Member, member: Member) -> bool:
+    """Whether only the moment differs at which it was learned."""
+    return before == replace(member, changed_at=before.changed_at)
 
 
 def _digested(member: Member | None) -> bytes:

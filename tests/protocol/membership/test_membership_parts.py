@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from membership_network import Identity
 
 from hive.protocol.budget import TokenBuckets
@@ -113,3 +115,19 @@ def test_health_stays_within_its_bounds_and_stretches_probes() -> None:
     for _ in range(9):
         health.improve()
     assert health.scaled(100) == 100
+
+
+def test_a_copied_view_parts_from_its_base_at_the_first_difference_only() -> None:
+    one, other = Identity.named("one"), Identity.named("other")
+    alive, now = member(one), MonotonicUs(0)
+    base = View.of([alive])
+    copy, third = base.copy_for(other.peer), base.copy_for(other.peer)
+    copy.put(replace(alive, changed_at=MonotonicUs(9)))
+    assert copy.get(one.peer) is alive, "only the moment differs"
+    copy.put(replace(alive, standing=Standing.DEAD))
+    copy.put(Member.introduced(other.introduction, now))
+    assert (copy.live_count, len(copy)) == (0, 2)
+    assert (base.live_count, len(base), third.live_count, len(third)) == (1, 1, 1, 1)
+    assert base.root() == third.root() != copy.root()
+    third.remove(one.peer)
+    assert one.peer in base
