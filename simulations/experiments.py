@@ -22,6 +22,9 @@ from .pool import Died, Pool
 from .results import read_file
 from .studies import Study
 
+ALONE: Final = ("scaling",)
+"""Experiments each run of which has a new process: its memory is a figure."""
+
 Values = tuple[Any, ...]
 Row = dict[str, Any]
 
@@ -216,11 +219,12 @@ def _drop_torn_line(rows: Path) -> None:
 def _results(
     make: Callable[[Task], Row], tasks: Sequence[Task], worker_count: int
 ) -> Iterator[Row]:
-    if not tasks:
-        return
-    with Pool(make, worker_count) as pool:
-        for task, result in pool.run(tasks):
-            yield _death(task, result) if isinstance(result, Died) else result
+    alone = [task for task in tasks if task.experiment in ALONE]
+    shared = [task for task in tasks if task.experiment not in ALONE]
+    for given in (*([task] for task in alone), shared):
+        with Pool(make, worker_count) as pool:
+            for task, result in pool.run(given):
+                yield _death(task, result) if isinstance(result, Died) else result
 
 
 def _death(task: Task, died: Died[Task]) -> Row:

@@ -17,7 +17,10 @@ from .statistics import Interval, intervals_of_curves, number
 from .studies import SCOPES, swim_of
 
 MEASURE = "hive simulate measure"
-SPREAD = "Bands and brackets are 95 % confidence intervals over seeds."
+SPREAD = (
+    "Bands and brackets are 95 % confidence intervals over seeds (Student's t: two or three seeds "
+    "make wide ones, which may reach below what is possible)."
+)
 
 
 def distribution(rows: Sequence[Result], curve: str, name: str, colour: int) -> Series:
@@ -27,7 +30,11 @@ def distribution(rows: Sequence[Result], curve: str, name: str, colour: int) -> 
     return Series(
         name=name,
         points=[(each.mean, share) for share, each in points],
-        band=[((each.low, share), (each.high, share)) for share, each in points if each.is_known],
+        band=[
+            ((max(0.0, each.low), share), (each.high, share))
+            for share, each in points
+            if each.is_known
+        ],
         colour=colour,
     )
 
@@ -39,7 +46,7 @@ def course(rows: Sequence[Result], curve: str, name: str, colour: int) -> Series
     return Series(
         name=name,
         points=[(at, each.mean) for at, each in points],
-        band=[((at, each.low), (at, each.high)) for at, each in points if each.is_known],
+        band=[((at, max(0.0, each.low)), (at, each.high)) for at, each in points if each.is_known],
         colour=colour,
     )
 
@@ -54,7 +61,7 @@ def by_setting(
         if value is not None:
             found.append((float(rows[0].settings[setting]) * per, value))
     found.sort(key=lambda each: each[0])
-    band = [((at, v.low), (at, v.high)) for at, v in found if v.is_known]
+    band = [((at, max(0.0, v.low)), (at, v.high)) for at, v in found if v.is_known]
     return [(at, value.mean) for at, value in found], band
 
 
@@ -83,6 +90,7 @@ def dissemination(results: Results) -> Section:
                     x_label="ms after writing",
                     y_label="share of deliveries",
                     series=series,
+                    is_x_log=True,
                 )
             )
         )
@@ -339,7 +347,7 @@ def scaling(results: Results) -> Section:
         title="Scaling",
         about=(
             "Shipped views and trees of one region, every node a machine of its own. Memory is "
-            "that of the whole process at its highest so far, so only rising counts tell it. "
+            "that of the process at its highest; a node's is what the process grew by. "
             f"{SPREAD}"
         ),
         command=f"{MEASURE} scaling --set nodes=100,1000,10000 --seeds 0:3 --to DIR",
@@ -375,7 +383,16 @@ def lookups(results: Results) -> Section:
         Chart(title="Hops to the nearest", x_label="hops", y_label="share", series=hops),
     ]
     head = [
-        *("settings", "hops mean", "theory ≤", "p50 ms", "p99 ms", "right", "recall", "ended"),
+        *(
+            "settings",
+            "hops mean",
+            "theory, none dead ≤",
+            "p50 ms",
+            "p99 ms",
+            "right",
+            "recall",
+            "ended",
+        ),
         *("dead asked a lookup", "messages a lookup"),
     ]
     return Section(
@@ -384,7 +401,8 @@ def lookups(results: Results) -> Section:
             "Shipped discovery in three regions; a share dies at once, then others look up "
             "random keys from tables that still name the dead. A lookup is right where it finds "
             "exactly the k nearest that live; messages count answers and introductions of "
-            f"everybody meanwhile. Theory: log2(n / k) + 1 hops at most. {SPREAD}"
+            "everybody meanwhile; an ask after a timeout counts as farther than all before. "
+            f"Theory: log2(n / k) + 1 hops at most where nobody is dead. {SPREAD}"
         ),
         command=f"{MEASURE} lookups --seeds 0:5 --to DIR",
         used=[row for rows in groups for row in rows],

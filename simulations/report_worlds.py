@@ -158,6 +158,9 @@ def _repeated(rows: Sequence[Result]) -> int:
 
 
 def _replay(row: Result) -> str:
+    if row.experiment == "mutants":
+        seeds = f"{row.seed}:{row.seed + 1}"
+        return f'`python -m tests.simulations.mutant_rows DIR {seeds} "{row.settings["mutant"]}"`'
     if row.experiment != SWEEP:
         return f"`{MEASURE} {row.experiment} --seeds {row.seed}:{row.seed + 1} --to DIR`"
     settings = "".join(
@@ -176,7 +179,9 @@ def mutants(results: Results) -> Section:
     for name, broken in promised.items():
         rows = sorted(results.of("mutants", mutant=name), key=lambda row: row.seed)
         hits = [bool(row.figures.get("caught")) for row in rows]
-        first = str(hits.index(True) + 1) if True in hits else "not caught" if rows else "not run"
+        died = any("died" in row.plain for row in rows)
+        missed = "worker died" if died else "not caught" if rows else "not run"
+        first = str(hits.index(True) + 1) if True in hits else missed
         lines.append([name, broken, first, f"{sum(hits)} of {len(hits)}"])
     caught = sum(line[2].isdecimal() for line in lines)
     return Section(

@@ -18,7 +18,18 @@ from hive.protocol.membership.config import SwimConfig
 from simulations import theory
 from simulations.compare import compare
 from simulations.experiments import EXPERIMENTS, Running, tasks_of, work
-from simulations.plots import DASHED, DOTS, Chart, Heat, Series, chart_svg, heat_svg
+from simulations.plots import (
+    DASHED,
+    DOTS,
+    HEIGHT,
+    LEFT,
+    WIDTH,
+    Chart,
+    Heat,
+    Series,
+    chart_svg,
+    heat_svg,
+)
 from simulations.report import SECTIONS, report_of
 from simulations.results import Results, read, seeds
 from simulations.scenario import load, with_settings
@@ -26,6 +37,7 @@ from simulations.statistics import SHARES, Quantiles, interval, intervals_of_cur
 from simulations.timeline import Timeline
 from simulations.trial import case_of, run
 
+RESULTS = Path(__file__).resolve().parents[2] / "simulations" / "results"
 ORIGIN = {"machine": "two cores", "versions": "CPython 3.11", "commit": "abc"}
 
 
@@ -132,6 +144,9 @@ def test_plots_are_well_formed_static_and_escaped() -> None:
         tree = ElementTree.fromstring(svg)
         names = {element.tag.rpartition("}")[2] for element in tree.iter()}
         assert "script" not in names
+        for line in tree.iterfind(".//{*}polyline"):
+            places = [pair.split(",") for pair in line.get("points", "").split()]
+            assert all(LEFT <= float(x) <= WIDTH and 0 <= float(y) <= HEIGHT for x, y in places)
         assert "href" not in svg
         assert "nan" not in svg
     assert "not run" in heat_svg(heat)
@@ -238,12 +253,16 @@ def test_mutants_that_were_not_run_or_not_caught_say_so(tmp_path: Path) -> None:
         row("mutants", seed, {"caught": caught}, mutant=name)
         for name, seed, caught in (("one", 0, 0), ("one", 1, 1), ("other", 0, 0))
     ]
+    made.append({**row("mutants", 4, {}, mutant="fourth"), "died": 1})
+    every["fourth"] = "P13"
     folder = write(tmp_path, *({**each, "mutants": every} for each in made))
     text = report_of(read(folder)).markdown
     assert "| one | P1 | 2 | 1 of 2 |" in text
     assert "| other | P3 | not caught | 0 of 1 |" in text
     assert "| third | P2 | not run | 0 of 0 |" in text
-    assert "1 of 3 caught" in text
+    assert "| fourth | P13 | worker died | 0 of 1 |" in text
+    assert '`python -m tests.simulations.mutant_rows DIR 4:5 "fourth"`' in text
+    assert "1 of 4 caught" in text
 
 
 def test_a_row_of_a_mutant_says_what_it_broke(tmp_path: Path) -> None:
@@ -377,3 +396,10 @@ def test_a_dead_worker_is_a_row_that_says_so_and_is_not_tried_again(tmp_path: Pa
     text = report_of(read(write(tmp_path, dead))).markdown
     assert "| worker died |  | `hive simulate measure engine --seeds 0:1 --to DIR` |" in text
     assert Running([task], tmp_path / "rows.jsonl").waiting == []
+
+
+@pytest.mark.parametrize("folder", sorted(path for path in RESULTS.iterdir() if path.is_dir()))
+def test_a_committed_report_is_what_its_rows_say(folder: Path) -> None:
+    made = report_of(read(folder))
+    assert (folder / "report.md").read_text(encoding="utf-8") == made.markdown
+    assert (folder / "report.html").read_text(encoding="utf-8") == made.html
