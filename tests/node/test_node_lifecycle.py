@@ -110,7 +110,7 @@ def test_a_command_that_only_writes_loads_no_index_and_the_next_recall_finds_it(
     tmp_path: Path,
 ) -> None:
     initialise(tmp_path / "home", listen="127.0.0.1:0")
-    heavy = "{'numpy', 'tantivy', 'hnswlib', 'hive.store.projection', 'hive.store.embedder'}"
+    heavy = "{'tantivy', 'hnswlib', 'hive.store.projection', 'hive.store.embedder'}"
     script = (
         "import sys\nfrom pathlib import Path\nfrom hive.client.client import connect\n"
         f"with connect(Path({str(tmp_path / 'home')!r})) as hive:\n"
