@@ -165,7 +165,12 @@ class World:
         peer = self._make(self._config, self.federation.id, own, signed, ports, seed=seed)
         wrap = self.wraps.get(node.number)
         node.peer = peer if wrap is None else wrap(peer, node)
-        node.peer.recover(self.now(node))
+        try:
+            node.peer.recover(self.now(node))
+        except Exception as error:  # noqa: BLE001 (told to the watchers)
+            # What a node kept must never keep it from starting: the watchers say so.
+            self._tell_failed(node, Ticked(), error)
+            return
         agents = (agent.to_bytes() for agent in node.identity.agents)
         known = (*self.federation.records, node.records[0], *agents)
         self.ask(node, AdmitRecords(known))
@@ -280,13 +285,16 @@ class World:
             deadline = node.peer.deadline
         except Exception as error:  # noqa: BLE001 (told to the watchers)
             # A promise (P13): the watchers say so, and the node is gone as a process would be.
-            for watcher in self.watchers:
-                watcher.failed(node, event, error)
-            self.stop(node)
+            self._tell_failed(node, event, error)
             return
         self._perform(node, effects)
         if deadline is not None:
             self._arm(node, deadline)
+
+    def _tell_failed(self, node: Node, event: ev.Event, error: Exception) -> None:
+        for watcher in self.watchers:
+            watcher.failed(node, event, error)
+        self.stop(node)
 
     def _arm(self, node: Node, deadline: MonotonicUs) -> None:
         delay_us = node.clock.delay_us(deadline, self.now_us)
