@@ -108,7 +108,7 @@ class Recordkeeping:
     def recover(self, now: Now) -> None:
         """Rebuilds the trust state from what the store kept; every record is verified again."""
         for envelope in self._core.reader.records():
-            verdict = self._core.trust.admit(envelope, now.wall_us // MILLISECOND_US)
+            verdict = self._core.trust.readmit(envelope, now.wall_us // MILLISECOND_US)
             if isinstance(verdict, Admitted):
                 self._note(verdict.signed)
 

@@ -57,11 +57,15 @@ def life_too_long(case: Case) -> str | None:
     return f"{life_ms} ms exceed {life_ms_max} ms" if life_ms > life_ms_max else None
 
 
+def begins_ms(record: Record) -> int:
+    """When a record begins or is dated; 0 for one without a date."""
+    at_ms: int = record.not_before_ms if isinstance(record, DATED) else getattr(record, "at_ms", 0)
+    return at_ms
+
+
 def not_yet_valid(case: Case) -> str | None:
     """Nothing is taken in from more than the tolerated skew ahead."""
-    record = case.record
-    at_ms = record.not_before_ms if isinstance(record, DATED) else getattr(record, "at_ms", 0)
-    ahead_ms: int = at_ms - case.now_ms
+    ahead_ms = begins_ms(case.record) - case.now_ms
     return f"it begins in {ahead_ms} ms" if ahead_ms > HLC_AHEAD_MS_MAX else None
 
 

@@ -15,6 +15,7 @@ from typing import ClassVar, cast
 from hive.errors import ConfigError, MalformedFrame
 from hive.trust import links
 from hive.trust.chain import STEPS, Chain, Step, judge, walk
+from hive.trust.checks import begins_ms
 from hive.trust.envelope import Signed, parse_untrusted
 from hive.trust.keys import PublicKey, is_sound
 from hive.trust.records import (
@@ -186,6 +187,18 @@ class TrustState:
             return Unknown(links.missing_of(case))
         refusal = refusal or self._keep(case)
         return refusal or Admitted(signed)
+
+    def readmit(self, untrusted: bytes, now_ms: int) -> Verdict:
+        """Verifies again a record that this peer's own store kept.
+
+        It was admitted, so its time had come; a clock that has fallen back since does not undo
+        that. Whoever forgot it would not know whose deltas a revocation ends (P9).
+        """
+        try:
+            signed = parse_untrusted(untrusted)
+        except MalformedFrame as error:
+            return TrustRefusal(Reason.MALFORMED, str(error))
+        return self.admit(untrusted, max(now_ms, begins_ms(signed.record)))
 
     def _keep(self, case: links.Case) -> TrustRefusal | None:
         signed, record = case.signed, case.record

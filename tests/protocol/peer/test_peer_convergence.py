@@ -14,11 +14,13 @@ from hive.protocol import events as ev
 from hive.protocol.messages import Deltas, Forks, Records
 from hive.trust.records import SealEntry
 from hive.trust.rotation import rotate_agent
+from hive.wire.clock import MILLISECOND_US
 from hive.wire.ids import Digest
 from hive.wire.schema import Record
 from tests.protocol.peer.peer_federation import found, key
 from tests.protocol.peer.peer_history import (
     AT_MS,
+    HOUR_MS,
     PEERS,
     History,
     digest_of,
@@ -166,3 +168,23 @@ def test_a_deeper_seal_cuts_what_a_later_generation_built_above_it() -> None:
     tell(late_world, late, [*told, deeper, *deltas])
     assert early.store.head(old[0].header.chain).sequence == 1  # type: ignore[union-attr]
     assert digest_of(early) == digest_of(late)
+
+
+def test_a_clock_behind_at_a_restart_keeps_nobody_from_a_revocation() -> None:
+    """The clock was right when the records came: what the store kept is known again."""
+    federation = found("acme", "bell", threshold=1)
+    acme = federation.orgs["acme"]
+    agent, writer = acme.agent("erin", now_ms=AT_MS - 1_000), acme.node("acme-1", "eu", AT_MS)
+    deltas = log(pen(federation, agent, writer), "e1", "e2")
+    told = [Records((signed.to_bytes(),)) for signed in (agent, writer)]
+    told += [Deltas((delta.to_bytes(),)) for delta in deltas]
+    world, node = observer(federation)
+    tell(world, node, told)
+    other, _ = observer(federation)
+    behind = -2 * HOUR_MS * MILLISECOND_US
+    restarted = other.add("bell", "observer", store=node.store, boot=2, skew_us=behind)
+    restarted.skew_us = 0
+    for peer in PEERS:
+        other._put(0, restarted.peer.core.own.peer, ev.StreamOpened(peer))
+    tell(other, restarted, [Records((revoked(acme, agent, deltas[0]).to_bytes(),))])
+    assert restarted.store.head(deltas[0].header.chain).sequence == 1  # type: ignore[union-attr]
