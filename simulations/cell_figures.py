@@ -89,7 +89,7 @@ def measure_detection(config: CellWorldConfig, kills: int, gap_us: int, seed: by
     lasts: list[int] = []
     observers = 0
     for kill in range(kills):
-        victim = config.member_count - 1 - kill * 7 % (config.member_count // 2)
+        victim = config.member_count - 1 - kill
         killed_at = world.engine.now_us
         world.kill(victim)
         world.run(gap_us)

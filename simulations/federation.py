@@ -220,6 +220,7 @@ def own_node(record: Signed[NodeRecord], boot: int) -> OwnNode:
         key=node.key,
         record=record.id,
         boot=boot,
+        cell=node.cell,
     )
 
 

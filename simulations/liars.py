@@ -24,6 +24,7 @@ from hive.memory.receipt import Receipt, receipt_proofs
 from hive.protocol import events as ev
 from hive.protocol.core import Core, Effects
 from hive.protocol.membership.cell import scope_of
+from hive.protocol.membership.hierarchy import Hierarchy
 from hive.protocol.membership.messages import (
     SIGNED_LABEL,
     Gossip,
@@ -31,7 +32,6 @@ from hive.protocol.membership.messages import (
     Standing,
     Statement,
 )
-from hive.protocol.membership.swim import Swim
 from hive.protocol.messages import Deltas
 from hive.protocol.peer import Peer
 from hive.trust.records import chain_digest
@@ -71,9 +71,9 @@ class Liar:
         return self._peer.core
 
     @property
-    def membership(self) -> Swim:
+    def hierarchy(self) -> Hierarchy:
         """The peer's."""
-        return self._peer.membership
+        return self._peer.hierarchy
 
     @property
     def deadline(self) -> MonotonicUs | None:
@@ -175,7 +175,8 @@ class Liar:
     def accusation(self, victim: PeerId, incarnation: int, standing: Standing) -> Signed:
         """A statement about another, signed by this node's own key."""
         own = self.core.own
-        statement = Statement.of(scope_of(""), own.peer, victim, standing, incarnation)
+        scope = scope_of(self.hierarchy.place.cell_scope)
+        statement = Statement.of(scope, own.peer, victim, standing, incarnation)
         root = merkle.root([statement.to_body()])
         signature = self.sign(own.key.digest, SIGNED_LABEL, root)
         return Signed.of(statement, signature)
@@ -312,7 +313,7 @@ def _members(liar: Liar) -> list[tuple[PeerId, int]]:
     own = liar.core.own.peer
     found = []
     for node in liar.world.nodes:
-        member = liar.membership.view.get(node.id)
+        member = liar.hierarchy.cell.view.get(node.id)
         if member is not None and node.id != own:
             found.append((node.id, member.incarnation))
     return found

@@ -16,7 +16,7 @@ from hive.memory.log import State
 from hive.protocol import events as ev
 from hive.protocol import ingress
 from hive.protocol.core import Core, Effects
-from hive.protocol.membership.swim import Swim
+from hive.protocol.membership.hierarchy import Hierarchy
 from hive.protocol.peer import Peer
 from hive.protocol.ports import PutDelta, PutForget, Write
 from hive.wire.clock import MonotonicUs, Now
@@ -43,9 +43,9 @@ class Wrapped:
         return self.peer.core
 
     @property
-    def membership(self) -> Swim:
+    def hierarchy(self) -> Hierarchy:
         """The peer's."""
-        return self.peer.membership
+        return self.peer.hierarchy
 
     @property
     def deadline(self) -> MonotonicUs | None:

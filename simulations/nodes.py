@@ -9,7 +9,7 @@ from typing import Protocol
 from hive.protocol import events as ev
 from hive.protocol.commands import Answer
 from hive.protocol.core import Core, Effects
-from hive.protocol.membership.swim import Swim
+from hive.protocol.membership.hierarchy import Hierarchy
 from hive.protocol.ports import StoreReader
 from hive.trust.envelope import Signed
 from hive.trust.keys import SigningKey
@@ -30,7 +30,7 @@ class Machine(Protocol):
         """What its parts share."""
 
     @property
-    def membership(self) -> Swim:
+    def hierarchy(self) -> Hierarchy:
         """Who is alive, as it sees it."""
 
     @property

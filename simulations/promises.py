@@ -291,11 +291,13 @@ class Promises:
 
     def _is_alive(self, node: Node, other: Node) -> bool:
         peer = node.machine.core.own.peer
-        view = node.machine.membership.view
         if peer == other.id:
             return True
-        member = view.get(other.id)
-        return member is not None and member.standing in (Standing.ALIVE, Standing.SUSPECT)
+        hierarchy = node.machine.hierarchy
+        member = hierarchy.member(other.id)
+        if member is None:
+            return hierarchy.place != other.machine.hierarchy.place
+        return member.standing in (Standing.ALIVE, Standing.SUSPECT)
 
     def _unrevoked(self, nodes: Sequence[Node]) -> str:
         """A revocation that went down with the only disk that had it is nobody's to hear of."""

@@ -198,7 +198,7 @@ class Settlement:
             key=key.public,
             datagram_key=_digest(number, "datagrams"),
             next_key_digest=Digest(_digest(number, "next")),
-            place=NodePlace(place.region, place.cluster, place.cell),
+            place=NodePlace(place.region, "zone-1", f"{place.cluster}/{place.cell}"),
             custody_class="memory",
             not_before_ms=FOUNDED_MS,
         )
@@ -214,8 +214,7 @@ class Settlement:
             key=record.key,
             record=signed.id,
             boot=BOOT,
-            zone=place.cluster,
-            cell=place.cell,
+            cell=record.cell,
         )
         listing = peer_record(own, key, Endpoint(record.name, PORT))
         return _Person(number, org, own, record, listing)
@@ -304,7 +303,8 @@ def draft_of(number: int, seed: bytes) -> Draft:
 def _member(person: _Person, place: CellPlace) -> Member:
     own = person.own
     introduction = Introduction(own.peer, own.key.algorithm, own.key.octets, own.org, place)
-    statement = Statement.of(scope_of(""), own.peer, own.peer, Standing.ALIVE, INCARNATION)
+    scope = scope_of(place.cell_scope)
+    statement = Statement.of(scope, own.peer, own.peer, Standing.ALIVE, INCARNATION)
     root = merkle.root([statement.to_body()])
     proof = Signed.of(statement, signature_of(own.key.octets, SIGNED_LABEL, root))
     return Member(introduction, Standing.ALIVE, INCARNATION, proof, (), MonotonicUs(0))

@@ -77,9 +77,9 @@ class Timeline(Trial):
         """Pairs that rightly hold each other alive, entries of the dead held alive, all held."""
         seen = stale = held = 0
         for node in nodes:
-            view = node.machine.membership.view
+            hierarchy = node.machine.hierarchy
             for other in self.promises.honest:
-                member = None if other is node else view.get(other.id)
+                member = None if other is node else hierarchy.member(other.id)
                 if member is not None and member.standing in LIVING:
                     held += 1
                     seen += other.is_up

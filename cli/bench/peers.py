@@ -123,9 +123,8 @@ class Resident:
         signed = realm.nodes[name]
         record, self._realm = signed.record, realm
         inception, org = Inception(record.inception), Inception(record.org)
-        own = OwnNode(
-            peer_id(inception, org), inception, org, name, REGION, record.key, signed.id, 1
-        )
+        peer = peer_id(inception, org)
+        own = OwnNode(peer, inception, org, name, REGION, record.key, signed.id, 1, record.cell)
         self.carrier = UdpCarrier((subnet(number), 0), UdpConfig(buffer_bytes=1 << 16))
         store, ring = MemoryStore(), _ring(name, issues=issues)
         signers = Signers(ring, OutsideKeys(Path("none"), _no_socket))
@@ -173,9 +172,8 @@ class Resident:
     @property
     def alive_count(self) -> int:
         """How many others it believes alive."""
-        others = (
-            each for each in self.peer.membership.view if each.peer != self.peer.core.own.peer
-        )
+        cell, own = self.peer.hierarchy.cell, self.peer.core.own.peer
+        others = (each for each in cell.view if each.peer != own)
         return sum(each.standing.name == "ALIVE" for each in others)
 
     async def join(self, nursery: trio.Nursery, bootstrap: Sequence[tuple[str, int]]) -> None:

@@ -213,7 +213,8 @@ def _peer(realm: Realm, name: str, store: LmdbStore, ring: Ring) -> Peer:
     node = realm.nodes[name]
     record = node.record
     inception, org = Inception(record.inception), Inception(record.org)
-    own = OwnNode(peer_id(inception, org), inception, org, name, REGION, record.key, node.id, 1)
+    peer = peer_id(inception, org)
+    own = OwnNode(peer, inception, org, name, REGION, record.key, node.id, 1, record.cell)
     listing = PeerRecord(inception, org, node.id, (Address("::1", 7_000, 7_000),), own.boot)
     body = listing.to_body()
     ports = PeerPorts(

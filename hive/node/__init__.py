@@ -34,6 +34,7 @@
 `sessions`       software keys of an hour for agents whose own keys lie outside
 `governance`     what an operator does to identities: invite, rotate, revoke
 `reports`        what a node says of itself: status, peers, metrics, findings
+`tree`           regions, clusters, cells and who speaks for them
 `views`          what users see of deltas, peers and the node's state
 `arguments`      what a verb takes, told from its signature
 `drafting`       what users say, checked and turned into bodies

@@ -19,7 +19,7 @@ from hive.memory.bodies import NAME_TEXT_BYTES_MAX, TARGET_COUNT_MAX, ForgetBody
 from hive.memory.delta import SALT_BYTES, Kind
 from hive.memory.log import Held
 from hive.memory.namespaces import GRAMMAR_HINT, is_namespace
-from hive.node import agents, clocks, governance, newcomers, reports, views
+from hive.node import agents, clocks, governance, newcomers, reports, tree, views
 from hive.node.arguments import require_fitting, require_items
 from hive.node.drafting import memory, refused, require_sayable, written
 from hive.node.exposition import exposition
@@ -57,6 +57,7 @@ class Api:
             "log": self.log,
             "forget": self.forget,
             "peers": self.peers,
+            "peer_tree": self.peer_tree,
             "status": self.status,
             "metrics": self.metrics,
             "exposition": self.exposition,
@@ -240,6 +241,10 @@ class Api:
     async def peers(self) -> View:
         """Everybody this node knows, and how they are."""
         return {"peers": reports.peers(self.node)}
+
+    async def peer_tree(self) -> View:
+        """Regions, clusters and cells, with their members and super-peers."""
+        return tree.tree(self.node)
 
     async def status(self) -> View:
         """How this node is, and which implementations stand behind steps 7, 12 and 13."""

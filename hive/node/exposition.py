@@ -85,7 +85,7 @@ def _ingress(node: Node) -> Iterator[Family]:
 
 
 def _membership(node: Node) -> Iterator[Family]:
-    swim, metrics = node.peer.membership, node.metrics
+    swim, metrics = node.peer.hierarchy.cell, node.metrics
     states = ("alive", "suspect", "dead", "left")
     found = Counter(dict.fromkeys(states, 0))
     found.update(member.standing.name.lower() for member in swim.view)

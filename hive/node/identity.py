@@ -111,7 +111,6 @@ def own_node(signed: Signed[NodeRecord], boot: int) -> OwnNode:
         key=record.key,
         record=signed.id,
         boot=boot,
-        zone=record.zone,
         cell=record.cell,
     )
 

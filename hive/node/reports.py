@@ -83,11 +83,10 @@ def _org_name(core: Core) -> str:
 
 def peers(node: Node) -> list[View]:
     """Every contact with its state."""
-    states = {member.peer: member.standing for member in node.peer.membership.view}
     budgets, now_us = node.peer.core.budgets, clocks.read().monotonic_us
     listed = []
     for peer, known in node.peer.introductions.known.items():
-        state = states.get(peer)
+        state = node.peer.hierarchy.standing(peer)
         listed.append(
             {
                 "peer": peer.hex(),

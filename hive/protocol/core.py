@@ -45,8 +45,7 @@ class OwnNode:
     key: PublicKey
     record: RecordId
     boot: int
-    zone: str = ""
-    cell: str = ""
+    cell: str
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ is greeted first. All three speak sealed datagrams.
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from hive.protocol.commands import Announce, Join, Leave
 from hive.protocol.core import Core, Effects
@@ -29,10 +29,13 @@ from hive.protocol.discovery.events import (
 from hive.protocol.discovery.kademlia import Discovery
 from hive.protocol.discovery.records import PeerRecord, SignedRecord
 from hive.protocol.events import (
+    CLUSTER_RING,
     DISCOVERY,
     INTRODUCTION,
     INTRODUCTION_WANTED,
     MEMBERSHIP,
+    REGION_RING,
+    RING_ASIDE,
     DatagramOpened,
     Dial,
     Endpoint,
@@ -59,7 +62,8 @@ from hive.protocol.membership.events import (
     SelfRefuted,
 )
 from hive.protocol.membership.hierarchy import Hierarchy
-from hive.protocol.membership.place import Place
+from hive.protocol.membership.place import Level, Place
+from hive.protocol.membership.rings import Effects as GroupEffects
 from hive.protocol.membership.swim import Swim
 from hive.protocol.membership.view import View
 from hive.protocol.peer_config import PeerConfig
@@ -67,6 +71,14 @@ from hive.trust.records import NodeRecord
 from hive.wire.clock import MonotonicUs, Now
 from hive.wire.ids import PeerId
 from hive.wire.randomness import Stream
+
+_KINDS: Final = {
+    Level.CELL: MEMBERSHIP,
+    Level.CLUSTER: CLUSTER_RING,
+    Level.REGION: REGION_RING,
+    Level.ASIDE: RING_ASIDE,
+}
+_LEVELS: Final = {kind: level for level, kind in _KINDS.items()}
 
 
 class Neighbours:
@@ -84,12 +96,20 @@ class Neighbours:
         self._core = core
         self._keys = NodeKeys(core)
         self.introductions = Introductions(core, config.introduction, own_record)
-        place = Place(own.region, own.zone, own.cell)
+        place = Place.of(own.region, own.cell)
         introduction = Introduction(own.peer, own.key.algorithm, own.key.octets, own.org, place)
+        life = own.boot << 20
         self.membership = Swim(
-            config.membership, introduction, seed=seed, incarnation=own.boot << 20, view=members
+            config.membership,
+            introduction,
+            seed=seed,
+            incarnation=life,
+            view=members,
+            scope=place.cell_scope,
         )
-        self.hierarchy = Hierarchy(place, own.peer, self.membership)
+        self.hierarchy = Hierarchy(
+            config.hierarchy, self.membership, introduction, seed=seed, incarnation=life
+        )
         self.discovery = Discovery(
             own.peer, config.discovery, self._keys, Stream(seed, "discovery", own.peer)
         )
@@ -100,7 +120,7 @@ class Neighbours:
     def deadline(self) -> MonotonicUs | None:
         """The earliest timer of the three."""
         times = (
-            self.membership.deadline,
+            self.hierarchy.deadline,
             self.discovery.deadline,
             self.introductions.deadline,
         )
@@ -164,7 +184,7 @@ class Neighbours:
         record = None if leaf is None else leaf.record
         place = Place(known.chain.region)
         if isinstance(record, NodeRecord):
-            place = Place(record.region, record.zone, record.cell)
+            place = Place.of(record.region, record.cell)
         return Introduction(known.peer, key.algorithm, key.octets, known.chain.org, place)
 
     def unreachable(self, event: Unreachable, now: Now) -> Effects:
@@ -205,15 +225,15 @@ class Neighbours:
 
     @property
     def _malformed_count(self) -> int:
-        return self.membership.tally.malformed_messages + self.discovery.counts.malformed
+        return self.hierarchy.malformed_count + self.discovery.counts.malformed
 
     def _heard(self, event: DatagramOpened, now: Now) -> Effects:
-        received = Received(event.sender, event.untrusted_payload)
-        if event.kind == MEMBERSHIP:
-            return self.tell_membership(received, now)
+        if (level := _LEVELS.get(event.kind)) is not None:
+            return self._of_membership(self._hear(level, event, now), now)
         if self._core.budgets.is_shunned(event.sender, now.monotonic_us):
             return []
         if event.kind == DISCOVERY:
+            received = Received(event.sender, event.untrusted_payload)
             return self.tell_discovery(received, now)
         if event.kind == INTRODUCTION:
             return self.introductions.introduced(event.sender, event.untrusted_payload, now)
@@ -224,12 +244,21 @@ class Neighbours:
     # Membership.
 
     def tell_membership(self, event: SwimEvent, now: Now) -> Effects:
-        """An event for SWIM; its effects for the driver, its news for discovery."""
+        """An event for SWIM in its groups; effects for the driver, news for discovery."""
+        return self._of_membership(self.hierarchy.tell(event, now), now)
+
+    def _hear(self, level: Level, event: DatagramOpened, now: Now) -> GroupEffects:
+        if level == Level.ASIDE:
+            return self.hierarchy.told(event.sender, event.untrusted_payload, now)
+        return self.hierarchy.received(level, event.sender, event.untrusted_payload, now)
+
+    def _of_membership(self, found: GroupEffects, now: Now) -> Effects:
         effects: Effects = []
-        for effect in self.membership.handle(event, now):
+        for level, effect in found:
             match effect:
                 case Send():
-                    effects.append(SendDatagram(effect.receiver, MEMBERSHIP, effect.payload))
+                    kind = _KINDS[level]
+                    effects.append(SendDatagram(effect.receiver, kind, effect.payload))
                 case Verify():
                     outer = self._core.tokens.route("membership", effect.token)
                     effects.append(Verify(outer, effect.checks))

@@ -80,7 +80,7 @@ from hive.protocol.machine import (
     Verified,
     Verify,
 )
-from hive.protocol.membership.swim import Swim
+from hive.protocol.membership.hierarchy import Hierarchy
 from hive.protocol.messages import (
     MESSAGES,
     Deltas,
@@ -181,9 +181,9 @@ class Peer:
         return self.neighbours.introductions
 
     @property
-    def membership(self) -> Swim:
-        """Who is alive; to be read only."""
-        return self.neighbours.membership
+    def hierarchy(self) -> Hierarchy:
+        """Who is alive, and who speaks for whom; to be read only."""
+        return self.neighbours.hierarchy
 
     @property
     def discovery(self) -> Discovery:

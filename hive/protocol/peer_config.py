@@ -15,6 +15,7 @@ from hive.protocol.judgement import (
     IngressConfig,
 )
 from hive.protocol.membership.config import SwimConfig
+from hive.protocol.membership.rings import HierarchyConfig
 from hive.protocol.membership.view import View
 from hive.protocol.ports import DurabilityPort, EpochPort, LawPort, StoreReader
 from hive.protocol.quota import QuotaConfig
@@ -38,6 +39,7 @@ class PeerConfig:
     recordkeeping: RecordkeepingConfig = field(default_factory=RecordkeepingConfig)
     introduction: IntroductionConfig = field(default_factory=IntroductionConfig)
     membership: SwimConfig = field(default_factory=SwimConfig.for_lan)
+    hierarchy: HierarchyConfig = field(default_factory=HierarchyConfig.for_lan)
     discovery: DiscoveryConfig = field(default_factory=DiscoveryConfig.for_lan)
     dissemination: DisseminationConfig = field(default_factory=DisseminationConfig.for_lan)
     reconciliation: ReconciliationConfig = field(default_factory=ReconciliationConfig.for_lan)

@@ -235,6 +235,9 @@ def test_metrics_and_status_speak_to_people_and_to_programs(laptop: Laptop) -> N
     assert laptop.ask("status")["node"]["name"] == "laptop"
     assert laptop.type("metrics").exit_code == 0
     assert laptop.ask("peers") == {"peers": []}
+    drawn = laptop.type("peers", "--tree").stdout
+    assert "cluster cell-1" in drawn
+    assert "laptop: this node, well" in drawn
 
 
 def test_compacting_takes_the_forgotten_off_the_disk_and_the_laptop_goes_on(

@@ -28,6 +28,12 @@ def test_a_stopped_node_says_goodbye_and_the_others_show_that_it_left(
         eventually(
             lambda: [p["state"] for p in client.call("peers")["peers"]] == ["alive"], "alive"
         )
+        tree = client.call("peer_tree")
+        cells = [c for r in tree["regions"] for k in r["clusters"] for c in k["cells"]]
+        assert [[(m["state"], m["is_super_peer"]) for m in c["members"]] for c in cells] == [
+            [("alive", True)],
+            [("alive", True)],
+        ]
         assert bell.stop() == 0
         states = eventually(
             lambda: [p["state"] for p in client.call("peers")["peers"] if p["state"] != "alive"],

@@ -40,7 +40,11 @@ def state(each: Living) -> tuple[object, ...]:
         replica_digest(store, store.namespaces()),
         store.last_row(),
         peer.core.trust.version,
-        sorted((m.peer, m.standing, m.incarnation) for m in peer.membership.view),
+        sorted(
+            (m.peer, m.standing, m.incarnation)
+            for who, _ in peer.introductions.known.items()
+            if (m := peer.hierarchy.member(who)) is not None
+        ),
         sorted(who for who, _ in peer.introductions.known.items()),
         sorted(datagrams.machine._contacts.peers()),
         peer.core.quarantine.version,

@@ -36,7 +36,7 @@ def test_a_dead_peer_is_noticed_in_its_own_cell_only() -> None:
     for number, settler in fleet.settlers.items():
         if number == 3:
             continue
-        member = settler.peer.membership.view.get(dead)
+        member = settler.peer.hierarchy.cell.view.get(dead)
         assert (member is not None) == (number < 16)
         assert member is None or not member.is_live
     assert fleet.death_count == 15

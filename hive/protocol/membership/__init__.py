@@ -22,5 +22,8 @@ this floor only, and reads no clock.
 `damping`          who dies and returns again and again is not told of
 `place`            region, cluster and cell of a peer
 `election`         who speaks for a group: rendezvous hashing over live members
-`hierarchy`        cells, clusters and regions, and who speaks for whom
+`hierarchy`        cells, clusters and regions, and who speaks for whom: the door of all groups
+`rings`            the same machine among super-peers, while they are elected
+`ring_messages`    what super-peers say to each other beside SWIM
+`outlines`         summaries upward: counts, digest and interest of a group
 """

@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Level(IntEnum):
+    """The groups that a datagram of membership can belong to."""
+
+    CELL = 0
+    CLUSTER = 1
+    """The ring of the super-peers of a cluster."""
+    REGION = 2
+    """The ring of all regions."""
+    ASIDE = 3
+    """What super-peers tell each other beside SWIM."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
-    """A cell of a cluster of a region; a record's zone is its cluster."""
+    """A cell of a cluster of a region.
+
+    A record names its cell as `cluster/cell`; without a stroke it names a cluster of one cell. The
+    zone of a record is where it fails together with others: a cell may span zones, and should.
+    """
 
     region: str = ""
     cluster: str = ""
     cell: str = ""
+
+    @classmethod
+    def of(cls, region: str, cell: str) -> Place:
+        """The place that a record's region and cell name."""
+        cluster, _, inner = cell.partition("/")
+        return cls(region, cluster, inner)
 
     def shares_cluster(self, other: Place) -> bool:
         """Whether both cells lie in one cluster."""

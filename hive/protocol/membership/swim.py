@@ -134,6 +134,15 @@ class Swim:
         """Lifeguard's local health: 0 is well."""
         return self._cell.health.score
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether we said goodbye."""
+        return self._cell.is_leaving
+
+    def is_suppressed(self, peer: PeerId) -> bool:
+        """Whether the member flaps: it holds no seat."""
+        return self._cell.damping.is_suppressed(peer)
+
     def handle(self, event: Event, now: Now) -> tuple[Effect, ...]:
         """Takes one event and gives the effects in the order in which they must happen."""
         self._cell.now_us = now.monotonic_us

@@ -68,6 +68,12 @@ def test_two_cells_order_their_members_differently() -> None:
     assert elect("cell/eu/a/1", members, 3) != elect("cell/eu/a/2", members, 3)
 
 
+def test_a_record_names_cluster_and_cell_in_one() -> None:
+    assert Place.of("eu", "c3/7") == Place("eu", "c3", "7")
+    assert Place.of("eu", "cell-1") == Place("eu", "cell-1", "")
+    assert Place.of("eu", "c3/7").shares_cluster(Place.of("eu", "c3/8"))
+
+
 def test_no_name_reaches_into_another_scope() -> None:
     assert Place("eu/a", "b", "c").cell_scope != Place("eu", "a/b", "c").cell_scope
     assert Place("eu", "a", "").cell_scope != Place("eu", "a", "").cluster_scope

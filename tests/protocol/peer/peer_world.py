@@ -358,6 +358,7 @@ def _own(record: Signed[NodeRecord], region: str, boot: int) -> OwnNode:
         key=node.key,
         record=record.id,
         boot=boot,
+        cell=node.cell,
     )
 
 

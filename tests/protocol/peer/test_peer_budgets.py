@@ -190,9 +190,9 @@ def test_who_is_shunned_is_still_a_member_and_is_served_nothing() -> None:
     ask = ev.DatagramOpened(theirs, ev.INTRODUCTION_WANTED, b"")
     assert not any(isinstance(e, ev.SendDatagram) for e in one.peer.handle(ask, world.now(one)))
     world.run(15)
-    standing = {member.peer: member.standing.name for member in one.peer.membership.view}
+    standing = {member.peer: member.standing.name for member in one.peer.hierarchy.cell.view}
     assert standing[theirs] == "ALIVE"
-    assert mine in {member.peer for member in other.peer.membership.view}
+    assert mine in {member.peer for member in other.peer.hierarchy.cell.view}
 
 
 def test_datagrams_that_do_not_decode_cost_their_sender() -> None:
